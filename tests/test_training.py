@@ -1,0 +1,124 @@
+"""`fit` is the plain loop, and its comforts change nothing that they should not."""
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils import training
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Dropout(0.1), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+
+
+def batches(step):
+    x = np.random.default_rng(step).normal(size=(32, 4)).astype(np.float32)
+    x = torch.from_numpy(x)
+    return x, x.sum(1, keepdim=True)
+
+
+def loss_fn(net, batch):
+    return (net(batch[0]) - batch[1]).square().mean()
+
+
+def weights(net):
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def test_it_is_the_loop_written_out_by_hand():
+    by_hand, fitted = model(), model()
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=1e-2, betas=(0.9, 0.95), weight_decay=0.0)
+    losses = []
+    for step in range(30):
+        loss = loss_fn(by_hand.train(), batches(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    history = training.fit(
+        fitted, batches, loss_fn, 30, learning_rate=1e-2, weight_decay=0.0, clip=None, schedule=training.constant, show=False
+    )
+    np.testing.assert_allclose(history.losses, losses, rtol=1e-5)
+    torch.testing.assert_close(weights(fitted), weights(by_hand))
+
+
+def test_it_learns_and_reports_time_memory_and_evaluations():
+    net = model()
+    history = training.fit(
+        net, batches, loss_fn, 300, learning_rate=1e-2, evaluate=lambda m: {"loss": loss_fn(m, batches(9999)).item()},
+        every=100, show=False,
+    )  # fmt: skip
+    assert history.losses[-1] < 0.3 * history.losses[0]
+    assert [step for step, _ in history.evaluations] == [100, 200, 300]
+    assert history.evaluations[-1][1]["loss"] < history.evaluations[0][1]["loss"]
+    assert history.seconds > 0 and history.peak_memory_mb > 50
+    assert not net.training
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_resumed_run_ends_where_an_unbroken_one_ends(tmp_path, ema):
+    whole, broken = model(), model()
+    options = {"learning_rate": 1e-2, "ema": ema, "show": False}
+    expected = training.fit(whole, batches, loss_fn, 40, **options)
+
+    def interrupting(step):
+        if step == 25:
+            raise KeyboardInterrupt
+        return batches(step)
+
+    first = training.fit(broken, interrupting, loss_fn, 40, state=tmp_path / "state.safetensors", **options)
+    assert first.interrupted and len(first.losses) == 25
+    again = model(seed=1)
+    history = training.fit(again, batches, loss_fn, 40, state=tmp_path / "state.safetensors", **options)
+    np.testing.assert_allclose(history.losses, expected.losses, rtol=1e-5)
+    torch.testing.assert_close(weights(again), weights(whole))
+
+
+def test_an_interrupt_keeps_what_was_learnt():
+    net, start = model(), weights(model())
+
+    def interrupting(step):
+        if step == 10:
+            raise KeyboardInterrupt
+        return batches(step)
+
+    history = training.fit(net, interrupting, loss_fn, 100, show=False)
+    assert history.interrupted and len(history.losses) == 10
+    assert not torch.equal(weights(net), start)
+
+
+def test_averaged_weights_end_between_the_first_and_the_last():
+    plain, averaged = model(), model()
+    training.fit(plain, batches, loss_fn, 50, learning_rate=1e-2, show=False)
+    training.fit(averaged, batches, loss_fn, 50, learning_rate=1e-2, ema=0.99, show=False)
+    start = weights(model())
+    assert 0 < (weights(averaged) - start).norm() < (weights(plain) - start).norm()
+
+
+def test_a_loss_that_is_no_number_stops_with_advice():
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        training.fit(model(), batches, lambda m, b: loss_fn(m, b) * float("nan"), 3, show=False)
+
+
+def test_accelerate_gives_the_same_result_on_the_cpu():
+    from accelerate import Accelerator
+
+    plain, accelerated = model(), model()
+    training.fit(plain, batches, loss_fn, 20, show=False)
+    training.fit(accelerated, batches, loss_fn, 20, accelerator=Accelerator(cpu=True), show=False)
+    torch.testing.assert_close(weights(accelerated), weights(plain))
+
+
+def test_the_schedule_rises_and_falls():
+    factor = training.warmup_cosine(warmup=0.1, floor=0.05)
+    values = [factor(p) for p in np.linspace(0, 1, 101)]
+    assert values[0] == 0 and max(values) == pytest.approx(1.0) and values[-1] == pytest.approx(0.05)
+    assert np.argmax(values) == 10
+
+
+def test_the_curve_says_its_numbers_in_words():
+    history = training.fit(model(), batches, loss_fn, 10, evaluate=lambda m: {"error": 1.0}, show=False)
+    picture = history.plot("Toy")
+    assert "10 steps" in picture.alt and picture.png().startswith(b"\x89PNG")
