@@ -9,7 +9,9 @@ from course_utils import training
 
 def model(seed=0):
     torch.manual_seed(seed)
-    return torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Dropout(0.1), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    return torch.nn.Sequential(
+        torch.nn.Linear(4, 16), torch.nn.Dropout(0.1), torch.nn.Tanh(), torch.nn.Linear(16, 1)
+    )
 
 
 def batches(step):
@@ -38,7 +40,15 @@ def test_it_is_the_loop_written_out_by_hand():
         optimizer.step()
         losses.append(loss.item())
     history = training.fit(
-        fitted, batches, loss_fn, 30, learning_rate=1e-2, weight_decay=0.0, clip=None, schedule=training.constant, show=False
+        fitted,
+        batches,
+        loss_fn,
+        30,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        clip=None,
+        schedule=training.constant,
+        show=False,
     )
     np.testing.assert_allclose(history.losses, losses, rtol=1e-5)
     torch.testing.assert_close(weights(fitted), weights(by_hand))

@@ -1,0 +1,114 @@
+"""The `course` command: everything of the course that is not a notebook."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from course_utils import doctor
+
+    lines = doctor.examine()
+    print("\n".join(map(str, lines)))
+    return 0 if doctor.healthy(lines) else 1
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from course_utils import install
+
+    result = install.install(arguments.extras)
+    missing = [name for name, version in result.items() if version is None]
+    if missing:
+        print(f"Without {', '.join(missing)}: the tables say so in their rows; everything else works.")
+    return 0  # a machine for which there is no wheel is not a failure
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from course_utils import export
+
+    stale = export.export(check=arguments.check)
+    if stale and arguments.check:
+        print(
+            f"stale in course_utils/models: {', '.join(stale)}; run `course export` and commit",
+            file=sys.stderr,
+        )
+        return 1
+    print("models are fresh" if not stale else f"written: {', '.join(stale)}")
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from course_utils import data
+
+    if not arguments.name:
+        print(data.catalogue())
+        return 0
+    print(data.download(arguments.name))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import importlib
+
+    module = importlib.import_module(f"course_utils.models.{arguments.name}")
+    module.train(steps=arguments.steps)
+    return 0
+
+
+def _build_speech(arguments: argparse.Namespace) -> int:
+    # The builder lives beside the data it makes and needs packages that a learner does not (data/build).
+    from course_utils import data as course_data
+
+    sys.path.insert(0, str(course_data.root().parent))
+    from data.build import speech
+
+    speech.build(hours=arguments.hours, out=arguments.out)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All sub-commands with their options."""
+    top = argparse.ArgumentParser(prog="course", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run, about: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(run=run)
+        return command
+
+    add("doctor", _doctor, "look at this machine: what is OK, and what to do about the rest")
+    command = add("install", _install, "install optional packages where they exist for this machine")
+    command.add_argument(
+        "extras", nargs="+", choices=["peers", "judges"], metavar="EXTRA", help="peers, judges"
+    )
+    command = add(
+        "download", _download, "fetch a public data set (asks the network; without NAME: list them)"
+    )
+    command.add_argument("name", nargs="?")
+    command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
+    command.add_argument("name", help="name of the module in course_utils/models")
+    command.add_argument("--steps", type=int, default=None, help="other than the recipe's number of steps")
+    command = add("export", _export, "write the models of the notebooks to course_utils/models")
+    command.add_argument("--check", action="store_true", help="only say whether they are stale")
+    command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")
+    command.add_argument("--hours", type=float, required=True)
+    command.add_argument("--out", required=True, help="folder to write to")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a sub-command; what goes wrong in a known way is one sentence, not a traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        print(f"course: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
