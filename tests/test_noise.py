@@ -1,0 +1,172 @@
+"""Noise that repeats itself from its seed, and rooms that sound as their formulas say."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from course_utils import noise
+
+SIZE, SOURCE, MICROPHONE = (5.0, 4.0, 3.0), (1.0, 1.2, 1.5), (3.5, 2.5, 1.2)
+
+
+def octave_levels(waveform):
+    """Power in dB of the octaves 125-250, 250-500, ... 4000-8000 Hz."""
+    power = np.abs(np.fft.rfft(waveform)) ** 2
+    frequency = np.fft.rfftfreq(len(waveform), 1 / 16000)
+    edges = 125 * 2.0 ** np.arange(7)
+    return [
+        10 * np.log10(power[(frequency >= low) & (frequency < high)].sum()) for low, high in pairwise(edges)
+    ]
+
+
+@pytest.mark.parametrize("kind", noise.GENERATORS)
+def test_every_generator_gives_a_playable_waveform_that_depends_only_on_its_seed(kind):
+    first, again, other = (noise.generate(kind, 2.0, seed) for seed in (1, 1, 2))
+    assert first.dtype == np.float32 and first.shape == (32000,)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.isfinite(first).all() and np.abs(first).max() < 1
+    assert abs(first.mean()) < 1e-3
+    rms = np.sqrt(np.mean(first**2))
+    assert 0.01 < rms < 0.101, "loud enough to hear and never above -20 dBFS"
+
+
+@pytest.mark.parametrize(("kind", "slope"), [("white", 3.0), ("pink", 0.0), ("brown", -3.0)])
+def test_the_colour_of_a_noise_is_its_slope_per_octave(kind, slope):
+    levels = octave_levels(noise.generate(kind, 10.0, 3))
+    assert np.polyfit(range(6), levels, 1)[0] == pytest.approx(slope, abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hum_stands_on_harmonics_of_the_mains(seed):
+    waveform = noise.hum(4.0, seed)
+    power = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform)))) ** 2
+    frequency = np.fft.rfftfreq(len(waveform), 1 / 16000)
+    near = {
+        mains: sum(power[np.abs(frequency - mains * k) < 2].sum() for k in range(1, 11)) for mains in (50, 60)
+    }
+    assert max(near.values()) > 0.9 * power.sum()
+
+
+def test_clicks_are_short_and_rain_is_dense():
+    def crest(waveform):
+        return np.abs(waveform).max() / np.sqrt(np.mean(waveform**2))
+
+    assert crest(noise.clicks(5.0, 0)) > 2 * crest(noise.rain(5.0, 0))
+
+
+def test_noise_loops_without_a_seam():
+    pink = noise.pink(1.0, 0)
+    inside = np.abs(np.diff(pink))
+    assert abs(pink[0] - pink[-1]) <= inside.max()
+
+
+def test_test_types_are_not_among_the_training_types():
+    assert not set(noise.TRAIN_TYPES) & set(noise.TEST_TYPES)
+    assert set(noise.TRAIN_TYPES) | set(noise.TEST_TYPES) == set(noise.GENERATORS)
+
+
+def test_babble_holds_every_talker_at_the_same_level():
+    clips = [np.sin(2 * np.pi * f * np.arange(16000) / 16000) * g for f, g in ((300, 0.01), (700, 0.9))]
+    power = np.abs(np.fft.rfft(noise.babble(clips, 1.0, 0, talkers=2))) ** 2
+    assert power[300] == pytest.approx(power[700], rel=0.01)
+
+
+def test_babble_is_as_long_as_asked_and_repeats_itself():
+    rng = np.random.default_rng(0)
+    clips = [rng.standard_normal(8000).astype(np.float32) for _ in range(7)]
+    first = noise.babble(clips, 3.3, 5)
+    assert first.shape == (52800,)
+    assert np.array_equal(first, noise.babble(clips, 3.3, 5))
+    assert not np.array_equal(first, noise.babble(clips, 3.3, 6))
+
+
+def test_bad_requests_are_refused_in_words():
+    with pytest.raises(ValueError, match="white, pink"):
+        noise.generate("purple", 1.0, 0)
+    with pytest.raises(ValueError, match="positive"):
+        noise.white(0.0, 0)
+    with pytest.raises(ValueError, match="at least 6"):
+        noise.babble([np.ones(10)], 1.0, 0)
+    with pytest.raises(ValueError, match="empty"):
+        noise.babble([np.ones(10)] * 5 + [np.ones(0)], 1.0, 0)
+
+
+@pytest.mark.parametrize("microphone", [(3.5, 2.5, 1.2), (1.3, 1.4, 1.5), (4.7, 3.6, 2.7)])
+def test_the_direct_sound_comes_after_its_way_and_weakens_with_it(microphone):
+    distance = np.linalg.norm(np.subtract(SOURCE, microphone))
+    response = noise.room_impulse_response(SIZE, SOURCE, microphone, 0.4)
+    at = noise.direct_sound(response)
+    assert at == pytest.approx(distance / 343 * 16000, abs=1)
+    assert response[at] == pytest.approx(1 / (4 * np.pi * distance), rel=0.1)
+    assert np.abs(response[: at - 8]).max() < 0.05 * response[at], "nothing arrives before the direct sound"
+
+
+@pytest.mark.parametrize("size", [(5, 4, 3), (3, 3, 2.5), (8, 6, 3.2), (10, 4, 2.5)])
+@pytest.mark.parametrize("rt60", [0.2, 0.4, 0.8])
+def test_the_sound_falls_as_fast_as_asked(size, rt60):
+    response = noise.room_impulse_response(size, (1, 1.2, 1.5), (size[0] - 1.2, size[1] - 1.1, 1.2), rt60)
+    # Measured here over another stretch than the module itself does: from -5 to -35 dB.
+    energy = response[noise.direct_sound(response) :].astype(np.float64) ** 2
+    decay = 10 * np.log10(np.cumsum(energy[::-1])[::-1] / energy.sum())
+    start, end = np.argmax(decay < -5), np.argmax(decay < -35)
+    measured = -60 / np.polyfit(np.arange(start, end) / 16000, decay[start:end], 1)[0]
+    assert measured == pytest.approx(rt60, rel=0.2)
+
+
+def test_the_first_echo_comes_from_the_nearest_wall():
+    size, source, microphone = (8.0, 8.0, 8.0), (4.0, 4.0, 1.0), (4.0, 6.0, 1.0)
+    response = noise.room_impulse_response(size, source, microphone, 0.8, seed=3)
+    from_the_floor = np.hypot(2.0, 2.0) / 343 * 16000
+    after = noise.direct_sound(response) + 10
+    first = after + int(np.argmax(np.abs(response[after : after + 100])))
+    assert first == pytest.approx(from_the_floor, abs=0.09 / 343 * 16000 + 1)
+
+
+def test_the_measure_of_reverberation_finds_the_decay_of_plain_noise():
+    time = np.arange(16000) / 16000
+    response = np.random.default_rng(0).standard_normal(16000) * 10 ** (-3 * time / 0.5)
+    response[0] = 5.0
+    assert noise.reverberation_time(response) == pytest.approx(0.5, rel=0.1)
+
+
+def test_reverberation_keeps_length_place_and_level_of_the_direct_sound():
+    click = np.zeros(16000, np.float32)
+    click[3000] = 0.5
+    wet = noise.reverberate(click, noise.room_impulse_response(SIZE, SOURCE, MICROPHONE, 0.5))
+    assert wet.shape == click.shape and wet.dtype == np.float32
+    assert np.argmax(np.abs(wet) > 0.1) == 3000
+    assert wet[3000] == pytest.approx(0.5, rel=1e-3)
+    assert np.abs(wet[3100:]).max() > 0.01, "echoes follow"
+    assert np.abs(wet[:2990]).max() < 0.05, "and nothing comes before"
+
+
+def test_a_room_with_another_seed_differs_only_in_its_echoes():
+    first, again, other = (
+        noise.room_impulse_response(SIZE, SOURCE, MICROPHONE, 0.3, seed) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert noise.direct_sound(first) == noise.direct_sound(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": (6.0, 1.0, 1.0)}, "source .* not inside"),
+        ({"microphone": (1.0, 1.0, 0.0)}, "microphone .* not inside"),
+        ({"microphone": SOURCE}, "5 cm apart"),
+        ({"rt60": 5.0}, "rt60"),
+        ({"size": (5.0, 4.0)}, "three numbers"),
+    ],
+)
+def test_impossible_rooms_are_refused_in_words(change, words):
+    room = {"size": SIZE, "source": SOURCE, "microphone": MICROPHONE, "rt60": 0.4} | change
+    with pytest.raises(ValueError, match=words):
+        noise.room_impulse_response(**room)
+
+
+def test_reverberate_refuses_stereo_and_silent_rooms():
+    with pytest.raises(ValueError, match="1-D"):
+        noise.reverberate(np.zeros((2, 100)), np.ones(10))
+    with pytest.raises(ValueError, match="sound in it"):
+        noise.reverberate(np.zeros(100), np.zeros(10))
