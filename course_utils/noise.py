@@ -258,6 +258,7 @@ def room_impulse_response(
     edges = np.clip((8000 - frequency) / 1500, 0, 1) * np.clip(frequency / 20 - 1, 0, 1)
     response = np.fft.irfft(np.fft.rfft(fine)[: len(frequency)] * edges, count)
     direct = round(direct_distance * samples_per_metre)
+    response[:direct] = 0  # nothing comes before; what stood here was the filter's, which looks both ways
     response[direct] += 1 / (4 * np.pi * direct_distance)
     rate = 1 / rt60 - 1 / reverberation_time(response)
     seconds = np.maximum(np.arange(count) - direct, 0) / SAMPLE_RATE

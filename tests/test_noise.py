@@ -99,7 +99,7 @@ def test_the_direct_sound_comes_after_its_way_and_weakens_with_it(microphone):
     at = noise.direct_sound(response)
     assert at == pytest.approx(distance / 343 * 16000, abs=1)
     assert response[at] == pytest.approx(1 / (4 * np.pi * distance), rel=0.1)
-    assert np.abs(response[: at - 8]).max() < 0.05 * response[at], "nothing arrives before the direct sound"
+    assert not response[:at].any(), "nothing arrives before the direct sound"
 
 
 @pytest.mark.parametrize("size", [(5, 4, 3), (3, 3, 2.5), (8, 6, 3.2), (10, 4, 2.5)])
