@@ -6,12 +6,14 @@ where they exist. Those that are optional raise `MissingJudge` with the command 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -171,7 +173,20 @@ def stoi(estimate: np.ndarray, reference: np.ndarray) -> float:
             return float("nan")
 
 
-def dnsmos(waveform: np.ndarray) -> dict[str, float]:
+@functools.cache
+def _dnsmos_judge(threads: int) -> Any:
+    library = _judge("speechmos.dnsmos", "speechmos")
+    folder = Path(library.__file__).parent / "dnsmos_models"
+    paths = [str(folder / name) for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    judge = library.DNSMOS(*paths)
+    # Its sessions take every core and wait for work at full speed, which slows down whatever runs beside.
+    options = library.ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    judge.onnx_sess, judge.p808_onnx_sess = (library.ort.InferenceSession(path, options) for path in paths)
+    return judge
+
+
+def dnsmos(waveform: np.ndarray, threads: int = 1) -> dict[str, float]:
     """DNSMOS P.835: opinions from 1 to 5 that a network predicts without a reference (Reddy et al., 2022).
 
     Samples beyond full scale are clipped first, as a player would clip them. A clip shorter than 9 s is
@@ -185,11 +200,11 @@ def dnsmos(waveform: np.ndarray) -> dict[str, float]:
         MissingJudge: the package speechmos or onnxruntime is not installed.
         ValueError: not one mono waveform, NaN inside, or shorter than 0.4 s.
     """
-    library = _judge("speechmos.dnsmos", "speechmos")
+    judge = _dnsmos_judge(threads)
     waveform = _one_clip(waveform, "waveform")
     if not waveform.any():
         return {"overall": float("nan"), "sig": float("nan"), "bak": float("nan")}
-    scores = library.run(np.clip(waveform, -1, 1).astype(np.float32), SAMPLE_RATE)
+    scores = judge(np.clip(waveform, -1, 1).astype(np.float32), SAMPLE_RATE, is_personalized_MOS=False)
     return {
         "overall": float(scores["ovrl_mos"]),
         "sig": float(scores["sig_mos"]),

@@ -17,7 +17,7 @@ def _library() -> Any:
     import scipy.ndimage
 
     # It imports binary_dilation by a name that scipy is about to remove; point that name at the right place.
-    sys.modules.setdefault("scipy.ndimage.morphology", scipy.ndimage)
+    sys.modules["scipy.ndimage.morphology"] = scipy.ndimage
     import_from("webrtcvad", "webrtcvad-wheels")
     return import_from("resemblyzer", "resemblyzer")
 

@@ -1,0 +1,367 @@
+"""Peers answer in time with their input, refuse what is broken, and say so when they are not installed."""
+
+import importlib.metadata
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import real_folder
+
+from course_utils import audio, metrics, peers
+from course_utils.peers import base, deepfilternet, dtln, resemblyzer_encoder, rnnoise, silero, whisper
+
+ENHANCERS = [type(peer) for peer in peers.enhancers()]
+EVERYONE = [type(peer) for peer in peers.everyone()]
+NOISE = np.random.default_rng(0).normal(0, 0.05, 16000).astype(np.float32)
+
+
+def name_of(kind):
+    return kind.name
+
+
+@pytest.fixture(scope="module")
+def speech():
+    path = sorted((real_folder() / "librispeech").glob("*.flac"))[120]
+    return audio.load(path, max_seconds=4)
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    """No optional package can be found, however it is looked for."""
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(base.importlib.metadata, "distribution", absent)
+    for module in ("noisereduce", "pocketsphinx", "faster_whisper", "resemblyzer", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    caches = [
+        deepfilternet._library,
+        dtln._sessions,
+        rnnoise._library,
+        resemblyzer_encoder._library,
+        silero._session,
+        whisper._model,
+    ]
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+# --- who they are --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", EVERYONE, ids=name_of)
+def test_every_peer_says_who_it_is(kind):
+    peer = kind()
+    assert peer.name and peer.licence and len(peer.what) > 20
+    assert peer.kind in ("enhancer", "recogniser", "voice activity", "speaker encoder")
+    assert peer.parameters is None or peer.parameters > 10_000
+    assert peer.delay_ms is None or peer.delay_ms > 0
+    with pytest.raises(ValueError, match="threads"):
+        kind(threads=0)
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", EVERYONE, ids=name_of)
+def test_every_peer_is_available_where_the_extras_are_installed(kind):
+    assert kind().missing() == ""
+    assert kind().available()
+
+
+def test_the_catalogue_lists_everyone():
+    catalogue = peers.catalogue()
+    assert all(kind.name in catalogue for kind in EVERYONE)
+    assert catalogue._repr_markdown_() == str(catalogue)
+
+
+# --- not installed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", EVERYONE, ids=name_of)
+def test_a_missing_peer_says_how_to_install_it(nothing_installed, kind):
+    peer = kind()
+    assert not peer.available()
+    assert peer.name in peer.missing() and f"course install {kind.extra}" in peer.missing()
+    call = {
+        "enhancer": "enhance",
+        "recogniser": "transcribe",
+        "voice activity": "probabilities",
+        "speaker encoder": "embed",
+    }[peer.kind]
+    with pytest.raises(peers.MissingPeer, match="course install"):
+        getattr(peer, call)(NOISE)
+
+
+def test_a_missing_peer_stays_in_the_table_as_a_row_that_says_so(nothing_installed):
+    rows = [{"system": "noisy", "SI-SDR": 5.0}]
+    rows += peers.measure(peers.enhancers(), lambda peer: pytest.fail("nothing can be measured"))
+    table = peers.table(rows)
+    lines = table.splitlines()
+    assert len(lines) == 2 + 5
+    assert lines[0] == "| system | SI-SDR | note |"
+    assert lines[2] == "| noisy | 5.00 |  |"
+    for line, kind in zip(lines[3:], ENHANCERS, strict=True):
+        assert line.startswith(f"| {kind.name} | – |") and "course install peers" in line
+
+
+def test_a_library_that_does_not_load_counts_as_missing(monkeypatch, tmp_path):
+    broken = tmp_path / "librnnoise.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(rnnoise, "package_file", lambda *_: broken)
+    rnnoise._library.cache_clear()
+    assert "course install peers" in peers.RNNoise().missing()
+    rnnoise._library.cache_clear()
+
+
+def test_a_package_without_its_weights_counts_as_missing(monkeypatch):
+    class Empty:
+        def locate_file(self, path):
+            return Path("nowhere") / path
+
+    monkeypatch.setattr(base.importlib.metadata, "distribution", lambda name: Empty())
+    assert "lacks" in peers.DTLN().missing()
+
+
+# --- tables --------------------------------------------------------------------------------------------
+
+
+def test_a_table_rounds_figures_and_escapes_signs():
+    table = peers.table([{"system": "a|b", "PESQ": np.float32(1.256), "clips": 12}, {"system": "c"}])
+    assert table.splitlines() == [
+        "| system | PESQ | clips |",
+        "| --- | ---: | ---: |",
+        "| a\\|b | 1.26 | 12 |",
+        "| c | – | – |",
+    ]
+    with pytest.raises(ValueError, match="at least one row"):
+        peers.table([])
+
+
+# --- enhancers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", ENHANCERS, ids=name_of)
+@pytest.mark.parametrize("samples", [1, 127, 480, 5001])
+def test_the_enhanced_clip_is_as_long_as_the_input(kind, samples):
+    enhanced = kind().enhance(NOISE[:samples])
+    assert enhanced.shape == (samples,) and enhanced.dtype == np.float32
+    assert np.isfinite(enhanced).all()
+
+
+@pytest.mark.judges
+@pytest.mark.real
+@pytest.mark.parametrize("kind", ENHANCERS, ids=name_of)
+def test_clean_speech_comes_back_in_time_and_alike(kind, speech):
+    enhanced = kind().enhance(speech)
+    _, lag = metrics.align(enhanced, speech, max_lag=1600)
+    assert abs(lag) <= 1
+    assert metrics.si_sdr(enhanced, speech) > 3
+
+
+@pytest.mark.judges
+@pytest.mark.real
+@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DTLN, peers.DeepFilterNet3], ids=name_of)
+def test_the_lag_that_is_undone_is_the_lag_that_is_measured(kind, speech, monkeypatch):
+    peer, lag = kind(), kind.lag
+    native = audio.resample(speech, audio.SAMPLE_RATE, peer.sample_rate)
+    monkeypatch.setattr(kind, "lag", 0)
+    assert abs(metrics.align(peer._enhance(native), native, max_lag=4000)[1] - lag) <= 1
+
+
+@pytest.mark.judges
+@pytest.mark.real
+@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DTLN, peers.DeepFilterNet3], ids=name_of)
+def test_trained_enhancers_remove_white_noise(kind, speech):
+    noisy, _ = audio.mix(speech, np.resize(NOISE, len(speech)), snr_db=5)
+    assert metrics.si_sdr(kind().enhance(noisy), speech) > metrics.si_sdr(noisy, speech) + 2
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", ENHANCERS, ids=name_of)
+def test_an_enhancer_starts_afresh_each_time(kind):
+    peer = kind()
+    first = peer.enhance(NOISE[:8000])
+    peer.enhance(5 * NOISE[8000:])
+    np.testing.assert_array_equal(peer.enhance(NOISE[:8000]), first)
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", ENHANCERS, ids=name_of)
+def test_enhancers_stay_calm_with_silence_nothing_and_too_much(kind):
+    peer = kind()
+    assert np.abs(peer.enhance(np.zeros(8000, np.float32))).max() < 1e-3
+    assert peer.enhance(np.zeros(0, np.float32)).shape == (0,)
+    assert np.isfinite(peer.enhance(100 * NOISE[:8000])).all()
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", ENHANCERS, ids=name_of)
+@pytest.mark.parametrize("broken", [np.full(800, np.nan), np.zeros((2, 800)), np.zeros(800, np.int16)])
+def test_enhancers_refuse_what_is_no_waveform(kind, broken):
+    with pytest.raises(audio.AudioError):
+        kind().enhance(broken)
+
+
+# --- recognisers ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def prompt():
+    folder = real_folder() / "asterisk_en"
+    lines = (folder / "transcripts.tsv").read_text(encoding="utf-8").splitlines()
+    file, text = next(line.split("\t") for line in lines if line.startswith("all-circuits-busy-now"))
+    return audio.load(folder / file), text
+
+
+@pytest.mark.judges
+@pytest.mark.real
+@pytest.mark.parametrize("kind", [peers.WhisperTiny, peers.PocketSphinx], ids=name_of)
+def test_recognisers_understand_a_real_prompt_and_repeat_themselves(kind, prompt):
+    waveform, text = prompt
+    peer = kind()
+    heard = peer.transcribe(waveform)
+    assert metrics.wer(text, heard) <= 0.4
+    assert peer.transcribe(waveform) == heard
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", [peers.WhisperTiny, peers.PocketSphinx], ids=name_of)
+def test_recognisers_hear_no_words_in_silence_or_nothing(kind):
+    assert kind().transcribe(np.zeros(8000, np.float32)) == ""
+    assert kind().transcribe(np.zeros(0, np.float32)) == ""
+    with pytest.raises(audio.AudioError, match="finite"):
+        kind().transcribe(np.full(8000, np.nan, np.float32))
+
+
+@pytest.mark.judges
+@pytest.mark.real
+def test_pocketsphinx_held_to_a_list_of_words_says_only_those(prompt):
+    words = ["zero", "one", "two"]
+    heard = peers.PocketSphinx(words=words).transcribe(prompt[0])
+    assert set(heard.split()) <= set(words)
+    digit = audio.load(real_folder() / "asterisk_words" / "1.flac")
+    assert peers.PocketSphinx(words=words).transcribe(digit) == "one"
+    grammar = "#JSGF V1.0; grammar g; public <g> = all circuits are busy now;"
+    assert peers.PocketSphinx(grammar=grammar).transcribe(prompt[0]) == "all circuits are busy now"
+
+
+@pytest.mark.judges
+def test_pocketsphinx_refuses_words_and_grammars_it_can_not_use():
+    with pytest.raises(ValueError, match="dictionary: qzxv"):
+        peers.PocketSphinx(words=["one", "qzxv"]).transcribe(NOISE)
+    with pytest.raises(ValueError, match="grammar"):
+        peers.PocketSphinx(grammar="this is no grammar").transcribe(NOISE)
+    with pytest.raises(ValueError, match="not both"):
+        peers.PocketSphinx(words=["one"], grammar="x")
+    with pytest.raises(ValueError, match="empty"):
+        peers.PocketSphinx(words=[])
+
+
+@pytest.mark.judges
+@pytest.mark.real
+def test_pocketsphinx_streams_partial_results(prompt):
+    waveform, text = prompt
+    stream = peers.PocketSphinx().stream()
+    partial = [stream.push(chunk) for chunk in np.array_split(waveform, 7)]
+    assert any(partial)
+    # Less is known of the channel than with the whole clip at hand, so a few more words are wrong.
+    assert metrics.wer(text, stream.finish()) <= 0.6
+    assert peers.PocketSphinx().stream().finish() == ""
+
+
+# --- voice activity and voices -------------------------------------------------------------------------
+
+
+@pytest.mark.judges
+@pytest.mark.real
+def test_silero_tells_speech_from_silence_and_noise(speech):
+    vad = peers.SileroVAD()
+    silence = np.zeros(16000, np.float32)
+    clip = np.concatenate([silence, speech, silence])
+    probabilities = vad.probabilities(clip)
+    assert probabilities.shape == (-(-len(clip) // 512),)
+    assert probabilities[:30].max() < 0.3
+    segments = vad.segments(clip)
+    assert 0.9 < segments[0][0] < 1.8
+    assert 3.0 < segments[-1][1] < 5.5
+    assert all(start < end for start, end in segments)
+    assert vad.segments(NOISE) == []
+
+
+@pytest.mark.judges
+def test_silero_takes_clips_of_any_length_and_leaves_torch_alone():
+    import torch
+
+    before = torch.get_num_threads()
+    assert peers.SileroVAD().probabilities(np.zeros(0, np.float32)).shape == (0,)
+    assert peers.SileroVAD().probabilities(NOISE[:513]).shape == (2,)
+    assert torch.get_num_threads() == before and "silero_vad" not in sys.modules
+
+
+@pytest.mark.judges
+@pytest.mark.real
+def test_silero_gives_the_figures_of_its_own_code(speech, tmp_path):
+    # In a process of its own, because the library sets the threads of torch for the whole process.
+    code = (
+        "import sys, numpy as np, torch, silero_vad;"
+        "waveform = torch.from_numpy(np.load(sys.argv[1]));"
+        "print(*silero_vad.load_silero_vad(onnx=True).audio_forward(waveform, 16000).ravel().tolist())"
+    )
+    clip = speech[:16384]
+    np.save(tmp_path / "clip.npy", clip)
+    command = [sys.executable, "-c", code, str(tmp_path / "clip.npy")]
+    theirs = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    np.testing.assert_allclose(peers.SileroVAD().probabilities(clip), np.array(theirs, np.float32), atol=1e-4)
+
+
+@pytest.mark.judges
+@pytest.mark.real
+def test_resemblyzer_finds_the_same_voice_more_alike_than_another():
+    files = sorted((real_folder() / "librispeech").glob("*.flac"))[:3]
+    encoder = peers.Resemblyzer()
+    halves = []
+    for file in files:
+        waveform = audio.load(file, max_seconds=8)
+        halves.append([encoder.embed(half) for half in np.array_split(waveform, 2)])
+    first, second = (np.array(part) for part in zip(*halves, strict=True))
+    assert first.shape == (3, 256) and first.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    alike = metrics.cosine_similarity(first[:, None], second)
+    assert np.diag(alike).min() > alike[~np.eye(3, dtype=bool)].max()
+
+
+@pytest.mark.judges
+def test_resemblyzer_refuses_a_clip_without_a_voice():
+    for clip in (np.zeros(16000, np.float32), np.zeros(0, np.float32)):
+        with pytest.raises(audio.AudioError, match="no speech"):
+            peers.Resemblyzer().embed(clip)
+    with pytest.raises(audio.AudioError, match="finite"):
+        peers.Resemblyzer().embed(np.full(16000, np.inf))
+
+
+# --- no network ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.judges
+def test_no_peer_touches_the_network(monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("a peer tried to open a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    whisper._model.cache_clear()
+    for peer in peers.enhancers():
+        peer.enhance(NOISE[:1600])
+    for peer in peers.recognisers():
+        peer.transcribe(NOISE)
+    for peer in peers.voice_activity():
+        peer.probabilities(NOISE)
+    resemblyzer_encoder._encoder.cache_clear()
+    resemblyzer_encoder._encoder()
