@@ -1,0 +1,303 @@
+"""Train the letter-to-phone network that pronounces words outside the dictionary.
+
+    python -m data.build.g2p            train (resumes after an interruption), measure, write the card
+    python -m data.build.g2p --check    measure the shipped checkpoint and compare with its card
+
+Writes `data/checkpoints/g2p/`. One thread and fixed seeds: the same machine gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import platform
+import random
+import re
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn.functional import ctc_loss
+from tqdm import tqdm
+
+from course_utils import g2p, text
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "data" / "checkpoints" / "g2p"
+STATE = ROOT / "scratch" / "g2p" / "state.pt"
+SEED, EPOCHS, BATCH, PEAK_RATE = 0, 20, 256, 3e-3
+
+SUFFIXES = re.compile(r"(ing|ings|ed|er|ers|es|s|ly|ness|ment|ments|able|ful|less|ish|est|in)$")
+
+
+def stem(word: str) -> str:
+    """Cut inflections off, so that all forms of a word fall into the same split (crude on purpose)."""
+    word = re.sub(r"[^a-z]", "", word.replace("'s", ""))
+    while len(short := SUFFIXES.sub("", word)) >= 3 and short != word:
+        word = short
+    word = re.sub(r"([^aeiou])\1$", r"\1", word)
+    return re.sub(r"(?<=..)[eiy]+$", "", word)
+
+
+def split_of(word: str) -> str:
+    """Return "test" (5 % of the stems), "valid" (2 %) or "train", fixed by a hash of the stem."""
+    place = int(hashlib.sha256(stem(word).encode()).hexdigest()[:8], 16) / 2**32
+    return "test" if place < 0.05 else "valid" if place < 0.07 else "train"
+
+
+def is_word(word: str, phones: tuple[str, ...]) -> bool:
+    """Leave out what letters do not explain: abbreviations, initialisms, symbols, single letters."""
+    return (
+        re.fullmatch(r"[a-z']{2,24}", word) is not None
+        and re.search(r"[aeiouy]", word) is not None
+        and len(phones) <= len(word) + 1
+    )
+
+
+def splits() -> dict[str, dict[str, list[tuple[str, ...]]]]:
+    """Return {"train" | "valid" | "test": {word: its pronunciations}}."""
+    parts: dict[str, dict[str, list[tuple[str, ...]]]] = defaultdict(dict)
+    for word, pronunciations in text.lexicon().items():
+        fitting = [phones for phones in pronunciations if is_word(word, phones)]
+        if fitting:
+            parts[split_of(word)][word] = fitting
+    return parts
+
+
+def batches(words: dict[str, list[tuple[str, ...]]], seed: int) -> list[list[tuple[str, tuple[str, ...]]]]:
+    """Return shuffled batches; the words of one batch are equally long, so nothing is padded."""
+    by_length: dict[int, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+    for word, pronunciations in words.items():
+        by_length[len(word)] += [(word, phones) for phones in pronunciations]
+    rng = random.Random(seed)
+    result = []
+    for group in by_length.values():
+        rng.shuffle(group)
+        result += [group[i : i + BATCH] for i in range(0, len(group), BATCH)]
+    rng.shuffle(result)
+    return result
+
+
+def loss_of(network: g2p.LettersToPhones, batch: list[tuple[str, tuple[str, ...]]]) -> torch.Tensor:
+    """Return the mean CTC loss per word, of the upper answer plus 0.3 of the lower one."""
+    letters = torch.tensor([g2p.encode(word) for word, _ in batch])
+    targets = torch.tensor([g2p.SYMBOLS.index(phone) for _, phones in batch for phone in phones])
+    target_lengths = torch.tensor([len(phones) for _, phones in batch])
+    lower, upper = (
+        ctc_loss(
+            log_probs.transpose(0, 1),
+            targets,
+            torch.full((len(batch),), log_probs.shape[1]),
+            target_lengths,
+            reduction="sum",
+            zero_infinity=True,
+        )
+        for log_probs in network(letters)
+    )
+    return (upper + 0.3 * lower) / len(batch)
+
+
+def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
+    """Train from the last saved epoch on; return the network and facts for the card."""
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    parts = splits()
+    network = g2p.LettersToPhones()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    steps = epochs * len(batches(parts["train"], 0))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / 500, 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3,
+    )
+    facts = {"epochs": 0, "steps": 0, "cpu_seconds": 0.0, "seconds": 0.0, "valid": []}
+    if STATE.exists():
+        state = torch.load(STATE, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+        facts = state["facts"]
+    for epoch in range(facts["epochs"], epochs):
+        torch.manual_seed(SEED * 1000 + epoch)  # dropout, so that a resumed run equals an unbroken one
+        wall, cpu, total = time.perf_counter(), time.process_time(), 0.0
+        network.train()
+        plan = batches(parts["train"], SEED * 1000 + epoch)
+        for batch in tqdm(plan, desc=f"epoch {epoch}", mininterval=10):
+            loss = loss_of(network, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            total += loss.item()
+        facts["epochs"] += 1
+        facts["steps"] += len(plan)
+        facts["seconds"] += time.perf_counter() - wall
+        facts["cpu_seconds"] += time.process_time() - cpu
+        scores = measure(network.eval(), parts["valid"], resamples=0)
+        facts["valid"].append(scores["words_without_stress"][0])
+        print(f"epoch {epoch}: loss {total / len(plan):.3f}, valid", {k: v[0] for k, v in scores.items()})
+        state = {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "facts": facts,
+        }
+        STATE.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, STATE.with_suffix(".new"))
+        STATE.with_suffix(".new").replace(STATE)  # an interruption never leaves half a file
+    return network.eval(), facts
+
+
+def edit_distance(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    """Return how many insertions, deletions and substitutions turn `a` into `b`."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
+    return row[-1]
+
+
+def without_stress(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the phones without their stress digits."""
+    return tuple(phone.rstrip("012") for phone in phones)
+
+
+def measure(
+    network: g2p.LettersToPhones, words: dict[str, list[tuple[str, ...]]], resamples: int = 1000
+) -> dict[str, list[float]]:
+    """Return word accuracy and phone error rate in percent, with and without stress.
+
+    The nearest of the listed pronunciations counts. Each value is [mean, low, high]: a 95 % bootstrap
+    interval over stems, because the forms of one word fail together (only [mean] without resamples).
+    """
+    groups = [stem(word) for word in words]
+    numbers = {name: i for i, name in enumerate(sorted(set(groups)))}
+    group = np.array([numbers[name] for name in groups])
+    scores = {}
+    guesses = g2p.predict(list(words), network)
+    for name, change in (("without_stress", without_stress), ("with_stress", tuple)):
+        errors, lengths = [], []
+        for guess, pronunciations in zip(guesses, words.values(), strict=True):
+            options = [(edit_distance(change(guess), change(p)), len(p)) for p in pronunciations]
+            distance, length = min(options, key=lambda option: option[0] / option[1])
+            errors.append(distance)
+            lengths.append(length)
+        errors, lengths = np.array(errors), np.array(lengths)
+        for label, top, bottom in (
+            ("words", errors == 0, np.ones_like(errors)),
+            ("phone_errors", errors, lengths),
+        ):
+            top = np.bincount(group, top.astype(float))
+            bottom = np.bincount(group, bottom.astype(float))
+            rng = np.random.default_rng(SEED)
+            picks = (rng.integers(len(top), size=len(top)) for _ in range(resamples))
+            spread = [100 * top[pick].sum() / bottom[pick].sum() for pick in picks]
+            interval = np.percentile(spread, [2.5, 97.5]) if spread else []
+            scores[f"{label}_{name}"] = [
+                round(float(v), 2) for v in (100 * top.sum() / bottom.sum(), *interval)
+            ]
+    return scores
+
+
+CARD = """# g2p: letters to phones
+
+Pronounces English words that are not in CMUdict: letters in, ARPAbet phones with stress out. Used by
+`course_utils.text.pronounce`; the network is `course_utils.g2p.LettersToPhones`.
+
+| | |
+| --- | --- |
+| method | two bidirectional GRU layers of width {width}, two output slots per letter, CTC, the lower layer's answer fed into the upper one (self-conditioned CTC, Nozaki and Komatsu 2021); greedy decoding |
+| size | {parameters:,} parameters, fp16, {kilobytes:.0f} KB |
+| data | CMUdict (BSD licence, `data/lexicon`), without abbreviations and words with other signs than letters and the apostrophe; {train:,} words for training, {valid:,} for validation, {test:,} for the test |
+| split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
+| training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, cosine |
+| machine, time | {machine}; {cpu:.0f} min of CPU time, {wall:.0f} min on the clock of a busy machine |
+| made by | `python -m data.build.g2p` |
+| licence | CC BY 4.0 |
+
+## Measured on the held-out words
+
+Per cent, 95 % bootstrap intervals over {stems:,} stems (1,000 resamples). The nearest pronunciation in the
+dictionary counts.
+
+| | without stress | with stress |
+| --- | --- | --- |
+| words right | {words_without_stress} | {words_with_stress} |
+| phone error rate | {phone_errors_without_stress} | {phone_errors_with_stress} |
+
+## Limits
+
+- About half of CMUdict are names of people and places; their spelling explains their sound only in part.
+- Sees one word: no part of speech, no language of origin, no heteronyms (read, lead).
+- American English only. Other alphabets, digits and abbreviations are the business of `text.normalise`.
+- Compounds of known words (book + case) can be in the held-out part while their parts were trained on.
+"""
+
+
+def write(network: g2p.LettersToPhones, facts: dict) -> None:
+    """Write the weights (fp16), then measure what was written and add config and card."""
+    parts = splits()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, FOLDER / "model.safetensors")
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    scores = measure(network, parts["test"])
+    config = {
+        "width": network.lower.hidden_size,
+        "embedding": network.embed.embedding_dim,
+        "letters": text.LETTERS,
+        "symbols": list(g2p.SYMBOLS),
+        "training": {"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
+        "test": scores,
+    }
+    lines = json.dumps(config, indent=1)
+    (FOLDER / "config.json").write_text(lines + "\n", encoding="utf-8")
+    shown = {k: f"{v[0]:.1f} ({v[1]:.1f} to {v[2]:.1f})" for k, v in scores.items()}
+    card = CARD.format(
+        width=config["width"],
+        parameters=sum(value.numel() for value in weights.values()),
+        kilobytes=(FOLDER / "model.safetensors").stat().st_size / 1024,
+        stems=len({stem(word) for word in parts["test"]}),
+        **{name: len(words) for name, words in parts.items()},
+        seed=SEED,
+        batch=BATCH,
+        rate=PEAK_RATE,
+        epochs=facts["epochs"],
+        steps=facts["steps"],
+        machine=facts["machine"],
+        cpu=facts["cpu_seconds"] / 60,
+        wall=facts["seconds"] / 60,
+        **shown,
+    )
+    (FOLDER / "README.md").write_text(card, encoding="utf-8")
+    print(json.dumps(scores))
+
+
+def main() -> None:
+    """Train and write the checkpoint, or compare the shipped one with its card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only measure the shipped checkpoint")
+    if parser.parse_args().check:
+        config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+        scores = measure(g2p.load(), splits()["test"])
+        if any(
+            abs(a - b) > 0.1 for key in scores for a, b in zip(scores[key], config["test"][key], strict=True)
+        ):
+            raise SystemExit(f"measured {scores}, the card says {config['test']}")
+        print("the card is right:", json.dumps(scores))
+    else:
+        network, facts = train(EPOCHS)
+        facts["machine"] = (
+            f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
+        )
+        write(network, facts)
+
+
+if __name__ == "__main__":
+    main()
