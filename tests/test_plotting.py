@@ -1,0 +1,52 @@
+"""Figures have words, one colour scale, axes with units, and repeat to the byte."""
+
+import numpy as np
+import pytest
+
+from course_utils import audio, plotting
+
+
+def tone(level):
+    return (level * np.sin(np.arange(16000) / 5)).astype(np.float32)
+
+
+def test_spectrograms_that_are_compared_share_one_scale():
+    picture = plotting.spectrograms({"loud": tone(0.5), "soft": tone(0.05)})
+    first, second = (ax.images[0] for ax in picture.axes[:2])
+    assert first.get_clim() == second.get_clim() == (-80.0, 0.0)
+    assert first.get_array().max() == pytest.approx(0.0)
+    assert second.get_array().max() == pytest.approx(-20.0, abs=0.1)
+
+
+def test_the_frequency_axis_is_right():
+    """The loudest band of a tone lies at the tick of its frequency."""
+    waveform = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)).astype(np.float32)
+    picture = plotting.spectrograms(waveform)
+    band = float(np.argmax(picture.axes[0].images[0].get_array()[:, 30])) + 0.5
+    ticks = dict(
+        zip(
+            [t.get_text() for t in picture.axes[0].get_yticklabels()],
+            picture.axes[0].get_yticks(),
+            strict=True,
+        )
+    )
+    assert ticks["1000"] == pytest.approx(band, abs=0.6)
+
+
+def test_every_picture_has_a_text_alternative_and_units():
+    for picture in (
+        plotting.waveforms({"a": tone(0.1), "b": tone(0.2)}),
+        plotting.spectrograms(tone(0.1)),
+        plotting.curves({"x": [1, 2], "y": ([0, 3], [1, 2])}, "step", "loss", alt="two lines"),
+        plotting.bars({"one": 1.0, "two": (2.0, 1.5, 2.5)}, "level (dB)", alt="two bars"),
+    ):
+        assert picture.alt and f'alt="{picture.alt}"' in picture._repr_html_()
+        assert any(ax.get_xlabel() for ax in picture.axes)
+        assert picture.png() == picture.png() and picture.png().startswith(b"\x89PNG")
+
+
+def test_words_are_escaped_and_bad_sound_is_refused():
+    picture, _ = plotting.figure(alt='a "quote" <tag>')
+    assert "&quot;quote&quot; &lt;tag&gt;" in picture._repr_html_()
+    with pytest.raises(audio.AudioError, match="mono"):
+        plotting.waveforms(np.zeros((2, 100)))

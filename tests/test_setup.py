@@ -1,0 +1,185 @@
+"""The two commands, the doctor, the exporter and the notebook runner do what the README says."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import nbformat
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+from course_utils import cli, device, doctor, export, install
+
+
+def requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(line) for group in groups for line in group]
+
+
+def locked():
+    versions = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "=="
+        versions.setdefault(requirement.name.lower().replace("_", "-"), []).append(specifier.version)
+    return versions
+
+
+def test_the_lock_file_holds_every_requirement_in_its_range_and_no_address():
+    versions = locked()
+    for requirement in requirements():
+        pinned = versions.get(requirement.name.lower())
+        assert pinned, f"{requirement.name} is not in requirements.lock: run `make lock`"
+        assert all(requirement.specifier.contains(v) for v in pinned), (
+            f"{requirement.name} {pinned}: run `make lock`"
+        )
+    assert not re.search(r"https?:|file:|--", (ROOT / "requirements.lock").read_text())
+
+
+def test_the_locked_versions_are_the_installed_ones():
+    """CI tests what the lock file promises."""
+    import importlib.metadata
+
+    for name in ("torch", "torchaudio", "transformers", "jupyterlab", "ipykernel", "librosa", "numpy"):
+        assert importlib.metadata.version(name).split("+")[0] in locked()[name]
+
+
+def test_the_doctor_finds_this_machine_healthy():
+    lines = doctor.examine()
+    assert doctor.healthy(lines), "\n".join(map(str, lines))
+    assert {"Python", "torch pair", "device", "codecs", "data"} <= {line.what for line in lines}
+
+
+def test_the_doctor_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(install, "installed", lambda requirement: None)
+    lines = doctor.examine()
+    (packages,) = [line for line in lines if line.what == "packages"]
+    assert packages.status == doctor.PROBLEM and "pip install" in packages.advice
+    (peers,) = [line for line in lines if line.what == "peers"]
+    assert peers.status == doctor.NOTE and "course install peers" in peers.advice
+
+    def broken():
+        raise OSError("broken part")
+
+    monkeypatch.setattr(doctor, "CHECKS", (broken,))
+    (line,) = doctor.examine()
+    assert line.status == doctor.PROBLEM and "broken part" in line.found
+
+
+def test_the_doctor_notices_damaged_data(monkeypatch):
+    from course_utils import data
+
+    monkeypatch.setattr(data, "verify", lambda: ["speech/f01/f01_0001.opus: wrong checksum"])
+    (line, *_) = doctor._data()
+    assert line.status == doctor.PROBLEM and "f01_0001" in line.found and "git checkout" in line.advice
+
+
+def test_a_device_that_is_not_there_is_refused_with_a_reason():
+    assert str(device.pick()) in ("cpu", "cuda", "mps") and device.pick().reason
+    with pytest.raises(RuntimeError, match="leave it out"):
+        device.pick("cuda:99")
+
+
+def test_seeding_repeats_everything():
+    import random
+
+    import numpy as np
+    import torch
+
+    def draw():
+        device.seed_everything(3)
+        return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
+
+    assert draw() == draw()
+
+
+def test_the_command_line_explains_itself_and_its_errors(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0 and "doctor" in capsys.readouterr().out
+    assert cli.main(["download", "no-such-set"]) == 1
+    assert capsys.readouterr().err.startswith("course: ")
+    assert cli.main(["train", "no_such_model"]) == 1
+
+
+def test_install_skips_what_is_there_and_reports_what_can_not_be_had(monkeypatch, capsys):
+    wanted = [Requirement("numpy>=1"), Requirement("there-is-no-such-package-for-this-course>=1")]
+    monkeypatch.setattr(install, "extra", lambda name: wanted)
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 1, "", "no wheel"))
+    result = install.install(["peers"])
+    assert result["numpy"] and result["there-is-no-such-package-for-this-course"] is None
+    assert "not installed (no wheel)" in capsys.readouterr().out
+    assert cli.main(["install", "peers"]) == 0
+
+
+def test_an_unknown_extra_names_the_known_ones():
+    with pytest.raises(ValueError, match="peers"):
+        install.extra("nothing")
+
+
+NOTEBOOK = ["#| default_exp toy", "#| export\ndef answer():\n    return 42", "assert answer() == 42"]
+
+
+def write_notebook(path, cells):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    nbformat.write(nb, path)
+
+
+def test_exported_models_are_written_checked_and_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(export, "MODELS", tmp_path / "models")
+    (tmp_path / "models").mkdir()
+    write_notebook(tmp_path / "00_toy.ipynb", NOTEBOOK)
+    assert export.export(check=True) == ["toy"]
+    assert export.export() == ["toy"]
+    assert export.export(check=True) == []
+    text = (tmp_path / "models" / "toy.py").read_text()
+    assert "return 42" in text and "assert" not in text and "notebooks/00_toy.ipynb" in text
+    assert str(tmp_path) not in text
+    (tmp_path / "models" / "orphan.py").write_text("")
+    assert export.export() == ["orphan"] and not (tmp_path / "models" / "orphan.py").exists()
+    write_notebook(tmp_path / "00_toy.ipynb", [*NOTEBOOK[:1], NOTEBOOK[1].replace("42", "43")])
+    assert export.export(check=True) == ["toy"]
+
+
+def run_notebook(path, *options):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.nbval_plugin",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+    ]
+    command += [
+        "--nbval-current-env",
+        "--nbval-kernel-startup-timeout=120",
+        "--timeout=200",
+        "-q",
+        *options,
+        str(path),
+    ]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200).stdout
+
+
+def test_the_notebook_runner_stops_at_failures_dead_kernels_and_the_network(tmp_path):
+    write_notebook(tmp_path / "fails.ipynb", ["1 + 1", "1 / 0", "print('not reached')"])
+    write_notebook(tmp_path / "dies.ipynb", ["import os; os._exit(1)", "2"])
+    connect = "import socket\ntry:\n    socket.create_connection(('198.51.100.1', 80), 2)\nexcept ConnectionRefusedError as e:\n    "
+    write_notebook(
+        tmp_path / "network.ipynb", [connect + "assert 'runs offline' in str(e)\nelse:\n    assert False"]
+    )
+    progress = "from IPython.display import display\nh = display('a', display_id=True)\nh.update('b')"
+    write_notebook(tmp_path / "progress.ipynb", [progress])
+    wrong = "from course_utils.checks.core import Exercise, Mistake\nExercise('d', abs, lambda: [(-1,)], 'h')(lambda x: x)"
+    write_notebook(tmp_path / "strict.ipynb", [wrong])
+    out = run_notebook(tmp_path)
+    assert "kernel died" in out
+    assert re.search(r"3 failed, 3 passed, 2 skipped", out), out[-3000:]
+    assert "ZeroDivisionError" in out and "network.ipynb" in out
