@@ -1,0 +1,160 @@
+"""Three ways to bring a sound into a notebook behind one name: a bundled clip, your voice, your file."""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections.abc import Mapping
+
+import ipywidgets as widgets
+import numpy as np
+
+from course_utils import audio
+
+from .fallback import HtmlFallback
+from .mic import MicRecorder
+
+BUNDLED, MICROPHONE, UPLOAD = "bundled clip", "microphone", "upload a file"
+NOTHING_UPLOADED = "nothing uploaded yet: press the button and choose a sound file"
+
+
+class AudioInput(HtmlFallback, widgets.VBox):
+    """Choose a sound; `.audio` is the waveform and `.source` says where it came from.
+
+    A bundled clip is chosen at first, so a notebook runs from top to bottom without a click. Run only the
+    cells below this one after you have recorded or uploaded: running this one again starts anew.
+
+    Args:
+        bundled: waveform (time,) by name; None if there is only the microphone and the upload.
+        max_seconds: longest recording and longest file.
+    """
+
+    def __init__(self, bundled: Mapping[str, np.ndarray] | None = None, max_seconds: float = 30.0):
+        self._bundled = {name: audio.check(clip, name, 0.01) for name, clip in (bundled or {}).items()}
+        self.max_seconds = max_seconds
+        self._lock = threading.Lock()
+        self._uploaded: tuple[np.ndarray, str] | str = NOTHING_UPLOADED  # a text says what is wrong
+
+        ways = [BUNDLED, MICROPHONE, UPLOAD] if self._bundled else [MICROPHONE, UPLOAD]
+        self._way = widgets.ToggleButtons(options=ways, tooltips=ways, style={"button_width": "140px"})
+        self._clip = widgets.Dropdown(options=list(self._bundled), layout={"width": "420px"})
+        self.mic = MicRecorder(max_seconds=max_seconds)
+        self._file = widgets.FileUpload(
+            accept="audio/*,.wav,.flac,.ogg,.opus,.mp3,.aiff",
+            description="Choose a file",
+            layout={"width": "200px"},
+        )
+        self._place = widgets.VBox()
+        self._note = widgets.HTML()
+        super().__init__([self._way, self._place, self._note])
+        self._way.observe(self._show, names="value")
+        self._clip.observe(self._show, names="value")
+        self.mic.observe(self._show, names="status")
+        self._file.observe(self._on_file, names="value")
+        self._show()
+
+    # --- use -----------------------------------------------------------------------------------------
+
+    @property
+    def audio(self) -> np.ndarray:
+        """The chosen waveform, (time,) at 16 kHz.
+
+        Raises:
+            AudioError: nothing recorded or uploaded yet, or what is wrong with it.
+        """
+        return self._chosen()[0]
+
+    @property
+    def source(self) -> str:
+        """Where `.audio` comes from, in words."""
+        return self._chosen()[1]
+
+    def choose(self, name: str) -> None:
+        """Choose a bundled clip, as its menu does.
+
+        Raises:
+            ValueError: no clip of that name.
+        """
+        if name not in self._bundled:
+            raise ValueError(
+                f"no bundled clip is called {name!r}; there are {', '.join(map(repr, self._bundled))}"
+            )
+        self._clip.value, self._way.value = name, BUNDLED
+
+    def upload(self, name: str, content: bytes) -> np.ndarray:
+        """Take the bytes of a sound file, as the upload button does, and return the waveform.
+
+        Raises:
+            AudioError: not audio, damaged, empty or longer than `max_seconds`.
+        """
+        try:
+            taken = self._read(name, content)
+        except audio.AudioError as error:
+            taken = str(error)
+        with self._lock:
+            self._uploaded = taken
+        self._way.value = UPLOAD
+        self._show()
+        return self.audio
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _read(self, name: str, content: bytes) -> tuple[np.ndarray, str]:
+        # A little more than allowed is enough to see that it is too long, however long it is.
+        try:
+            samples, rate = audio.load_native(bytes(content), max_seconds=self.max_seconds + 1)
+            if len(samples) > self.max_seconds * rate:
+                raise audio.AudioError(
+                    f"longer than {self.max_seconds:g} s: cut it, or allow more with AudioInput(max_seconds=...)"
+                )
+            mono = audio.resample(audio.to_mono(samples), rate, audio.SAMPLE_RATE)
+            waveform = audio.check(mono, "the sound", min_seconds=0.01)
+        except audio.AudioError as error:
+            raise audio.AudioError(f"{name}: {error}") from error
+        changes = []
+        if samples.ndim > 1 and samples.shape[1] > 1:
+            changes.append(f"{samples.shape[1]} channels mixed to one")
+        if rate != audio.SAMPLE_RATE:
+            changes.append(f"resampled from {rate} to {audio.SAMPLE_RATE} Hz")
+        return waveform, f"your file {name!r}" + (f" ({', '.join(changes)})" if changes else "")
+
+    def _chosen(self) -> tuple[np.ndarray, str]:
+        if self._way.value == BUNDLED:
+            return self._bundled[self._clip.value], f"bundled clip {self._clip.value!r}"
+        if self._way.value == MICROPHONE:
+            return self.mic.audio, "your recording"
+        with self._lock:
+            uploaded = self._uploaded
+        if isinstance(uploaded, str):
+            raise audio.AudioError(uploaded)
+        return uploaded
+
+    def _on_file(self, change: dict) -> None:
+        for file in change["new"]:
+            try:
+                self.upload(file["name"], file["content"])
+            except audio.AudioError:
+                pass  # shown below the button, and raised again by `.audio`
+
+    def _show(self, _: object = None) -> None:
+        way = self._way.value
+        self._place.children = [{BUNDLED: self._clip, MICROPHONE: self.mic, UPLOAD: self._file}[way]]
+        if way == MICROPHONE:  # the recorder has its own player and says itself what is wrong
+            self._note.value = ""
+            return
+        try:
+            waveform, source = self._chosen()
+            self._note.value = f"<div>{html.escape(source)}</div>{audio.play(waveform).data}"
+        except audio.AudioError as error:
+            colour = "#4a535c" if str(error) == NOTHING_UPLOADED else "#8f1e18"
+            self._note.value = f'<div role="alert" style="color:{colour}">{html.escape(str(error))}</div>'
+
+    def fallback_html(self) -> str:
+        """Players for the bundled clips."""
+        players = audio.compare(self._bundled).data if self._bundled else ""
+        return (
+            f"<p><em>Open this notebook in JupyterLab to record yourself or upload a file.</em></p>{players}"
+        )
+
+    def __repr__(self) -> str:
+        return f"AudioInput({', '.join(self._bundled) or 'microphone or upload'})"
