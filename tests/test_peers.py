@@ -177,10 +177,14 @@ def test_the_lag_that_is_undone_is_the_lag_that_is_measured(kind, speech, monkey
 
 @pytest.mark.judges
 @pytest.mark.real
-@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DTLN, peers.DeepFilterNet3], ids=name_of)
-def test_trained_enhancers_remove_white_noise(kind, speech):
+@pytest.mark.parametrize(
+    # Half a dB below what each reached when it was wrapped: a lost state or a wrong scale costs more.
+    ("kind", "at_least"),
+    [(peers.RNNoise, 7.1), (peers.DTLN, 12.8), (peers.DeepFilterNet3, 8.8)],
+)
+def test_trained_enhancers_remove_white_noise_as_well_as_they_can(kind, at_least, speech):
     noisy, _ = audio.mix(speech, np.resize(NOISE, len(speech)), snr_db=5)
-    assert metrics.si_sdr(kind().enhance(noisy), speech) > metrics.si_sdr(noisy, speech) + 2
+    assert metrics.si_sdr(kind().enhance(noisy), speech) > at_least
 
 
 @pytest.mark.judges
