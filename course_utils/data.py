@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -386,6 +387,15 @@ def _try_prepare() -> bool:
     return True
 
 
+def _tidy() -> None:
+    """Remove old caches but the last three (copies of the course may share this folder), and what a crash left."""
+    old = sorted(cache_folder().glob("decoded-*"), key=lambda path: path.stat().st_mtime)[:-3]
+    yesterday = time.time() - 86400
+    old += [path for path in cache_folder().glob(".decoding-*") if path.stat().st_mtime < yesterday]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _decode_all(files: dict[str, int], target: Path) -> dict[str, tuple[int, int]]:
     """Decode `files` (name: samples) one after another into the array `target`; return start and length of each."""
     ends = np.cumsum(list(files.values()))
@@ -442,9 +452,7 @@ def prepare() -> Path:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    # Caches of earlier data are kept for a while, because two copies of the course may share this folder.
-    for old in sorted(cache_folder().glob("decoded-*"), key=lambda path: path.stat().st_mtime)[:-3]:
-        shutil.rmtree(old, ignore_errors=True)
+    _tidy()
     return folder
 
 

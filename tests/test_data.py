@@ -374,6 +374,27 @@ def test_two_threads_may_build_the_cache_at_once(corpus):
     assert not failures and len(data.speech()[0].audio) == SAMPLES
 
 
+def test_old_caches_and_the_rest_of_a_crash_are_tidied_away(corpus):
+    cache = corpus.parent / "cache"
+    for number, name in enumerate(["decoded-a", "decoded-b", "decoded-c", "decoded-d", ".decoding-x"]):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (number, number))
+    kept = data.prepare().name
+    assert {path.name for path in cache.iterdir()} == {"decoded-c", "decoded-d", kept}
+
+
+def test_a_cache_that_is_there_needs_no_audio_library(corpus):
+    data.prepare()
+    script = (
+        "import sys\n"
+        "for name in ('soundfile', 'soxr', 'librosa', 'IPython'): sys.modules[name] = None\n"
+        "from course_utils import data\n"
+        "print(len(data.speech('train')[0].audio), len(data.noise('train')[0].audio))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["16000", "160000"], done.stderr
+
+
 # --- manifest ------------------------------------------------------------------------------------------
 
 
