@@ -40,6 +40,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c requirements.lock -e ".[dev,book]"
 	$(BIN)/course install peers judges
+	$(BIN)/python -m course_utils.widgets.lab_settings
 	@touch $(READY)
 
 clean:  ## remove the environment

@@ -44,7 +44,7 @@ def _download(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         print(data.catalogue())
         return 0
-    print(data.download(arguments.name))
+    print(data.download(arguments.name, accept_licence=arguments.accept_licence))
     return 0
 
 
@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
         "download", _download, "fetch a public data set (asks the network; without NAME: list them)"
     )
     command.add_argument("name", nargs="?")
+    command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
     command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
     command.add_argument("name", help="name of the module in course_utils/models")
     command.add_argument("--steps", type=int, default=None, help="other than the recipe's number of steps")
