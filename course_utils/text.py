@@ -64,7 +64,7 @@ _DIGITS = "zero one two three four five six seven eight nine".split()
 
 @cache
 def _inflect():
-    import inflect  # here, because it takes a second to import
+    import inflect  # here, because its import takes two seconds of CPU time
 
     return inflect.engine()
 
@@ -91,7 +91,7 @@ def _number(digits: str) -> str:
 
 
 def _year(year: int) -> str:
-    if year < 1100 or year > 2099 or 2000 <= year <= 2009 or year % 1000 == 0:
+    if year < 1010 or year > 2099 or 2000 <= year <= 2009 or year % 1000 == 0:
         return _cardinal(year)
     century, rest = divmod(year, 100)
     tail = "hundred" if rest == 0 else f"oh {_cardinal(rest)}" if rest < 10 else _cardinal(rest)
@@ -221,7 +221,7 @@ def _fraction(match: re.Match) -> str:
 _ABBREVIATIONS = {
     "mr": "mister",
     "mrs": "missus",
-    "ms": "miz",
+    "ms": "ms",
     "dr": "doctor",
     "prof": "professor",
     "rev": "reverend",
@@ -314,14 +314,18 @@ _RULES: list[_Rule] = [
         re.I,
     ),
     _rule(r"\b(Mr|Mrs|Ms|Dr|Prof)(?=\s+[A-Z])", lambda m: _ABBREVIATIONS[m[1].lower()]),
+    _rule(r"(?<=[a-z])( St\.)(?=\s*$)", " Street."),
     _rule(r"(?<=[a-z])( St\.)(?!\s+[A-Z])", " Street "),
     _rule(r"\bSt\.(?=\s)", "Saint"),
-    _rule(r"\bNo\.\s*(?=[0-9])", "number ", re.I),
+    _rule(r"\b(No\.\s*|no\.)(?=[0-9])", "number "),
     _rule(r"\b(p|Fig|Eq|Vol|Sec|Ch)\.\s*(?=[0-9])", lambda m: _FULL[m[1].lower()] + " ", re.I),
     _rule(r"(^|[.!?] |[A-Z][a-z]+ )((?:[A-HJ-Z]\. )+)(?=[A-Z][a-z])", lambda m: m[1] + m[2].replace(".", "")),
     # Roman numerals, only after words that announce them
     _rule(rf"\b({_NUMBERED}) ([IVXL]+)\b", lambda m: f"{m[1]} {_cardinal(_roman(m[2]))} "),
-    _rule(rf"\b({_NUMBERED_RULERS}) ([IVX]+)\b", lambda m: f"{m[1]} the {_ordinal(_roman(m[2]))} "),
+    _rule(
+        rf"\b({_NUMBERED_RULERS}) ([IVX]{{2,}}|[VX](?!\.))\b",
+        lambda m: f"{m[1]} the {_ordinal(_roman(m[2]))} ",
+    ),
     # times
     _rule(
         r"(?<![\w:.])(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2}))?(?P<second>)\s?(?P<half>[ap](?:m\b|\.m\.))(?!\w)",
@@ -380,7 +384,7 @@ _RULES: list[_Rule] = [
     _rule(r"(?<=[0-9])\s?[x×*]\s?(?=[0-9])", " times "),
     _rule(r"(?<![0-9.,])((?:19|20)[0-9]{2})(?![0-9]|[.,][0-9])", lambda m: f" {_year(int(m[1]))} "),
     _rule(
-        r"\b([Ii]n|[Ss]ince|[Yy]ear|[Uu]ntil|[Bb]efore|[Aa]fter|[Oo]f) (1[1-8][0-9]{2})(?![0-9]|[.,][0-9])",
+        r"\b([Ii]n|[Ss]ince|[Yy]ear|[Uu]ntil|[Bb]efore|[Aa]fter) (1[0-8][0-9]{2})(?![0-9]|[.,][0-9])",
         lambda m: f"{m[1]} {_year(int(m[2]))} ",
     ),
     _rule(r"(?<![0-9])\.(?=[0-9])", " zero point "),

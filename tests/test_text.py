@@ -28,6 +28,7 @@ SPOKEN = {
     "1e-4": "one times ten to the minus four",
     "MP3 in 3D": "m p three in three d",
     # years, dates, times
+    "in 1066 and after 1848": "in ten sixty six and after eighteen forty eight",
     "in 1984, 2005, 1900 and 2026": "in nineteen eighty four, two thousand five, nineteen hundred "
     "and twenty twenty six",
     "the 1980s and the '90s": "the nineteen eighties and the nineties",
@@ -56,13 +57,14 @@ SPOKEN = {
     "St. Paul lives at 12 Main St. in town, etc.": "saint paul lives at twelve main street in town, et cetera.",
     "e.g. this, i.e. that": "for example this, that is that",
     "Fig. 3, No. 5, p. 7": "figure three, number five, page seven",
-    "I said no.": "i said no.",
+    "I said no. 5 left.": "i said no. five left.",
+    "He lives in Main St.": "he lives in main street.",
     "GPU, CTC, IBM and GPUs": "g p u, c t c, i b m and g p u's",
     "NASA told us about the U.S. Army": "nasa told us about the u s army",
     "THE QUICK BROWN FOX": "the quick brown fox",
     "SpeechT5, PyTorch and McDonald": "speech t five, py torch and mcdonald",
     "T. S. Eliot and George W. Bush": "t s eliot and george w bush",
-    "Henry VIII, Chapter IV, World War II, I am": "henry the eighth, chapter four, world war two, i am",
+    "Henry VIII, Chapter IV, World War II, John I saw": "henry the eighth, chapter four, world war two, john i saw",
     "me@example.com & you + x = y": "me at example dot com and you plus x equals y",
     # punctuation and Unicode
     "“It’s” ‘naïve’ — café… really?!": "it's naive, cafe. really?",
