@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import platform
 import tempfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -31,6 +32,43 @@ def folder() -> Path:
 def available() -> list[str]:
     """Names of the checkpoints that are there, sorted."""
     return sorted(path.parent.name for path in folder().glob("*/config.json"))
+
+
+def card(
+    name: str,
+    what: str,
+    *,
+    data: str,
+    seed: int,
+    history: Any,
+    metrics: dict[str, str],
+    limits: str,
+) -> str:
+    """A model card in Markdown: what it is, how it was made, how well it does, and where it fails.
+
+    Args:
+        name: of the checkpoint.
+        what: one or two sentences.
+        data: what it was trained on.
+        seed: of the training.
+        history: `training.History` of the run.
+        metrics: figure with its interval, by what was measured.
+        limits: where it must not be trusted.
+    """
+    rows = {
+        "data": data,
+        "seed": seed,
+        "steps": len(history.losses),
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "time": f"{history.seconds / 60:.1f} minutes",
+        "memory": f"{history.peak_memory_mb:.0f} MiB",
+        "torch": torch.__version__,
+        **metrics,
+        "limits": limits,
+        "rebuild": f"`course train {name}`",
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return f"# {name}\n\n{what}\n\n| | |\n| --- | --- |\n{table}\n"
 
 
 def save(
