@@ -240,10 +240,12 @@ dictionary counts.
 
 ## Limits
 
-- About half of CMUdict are names of people and places; their spelling explains their sound only in part.
+- Many entries of CMUdict are names; their spelling explains their sound only in part.
 - Sees one word: no part of speech, no language of origin, no heteronyms (read, lead).
 - American English only. Other alphabets, digits and abbreviations are the business of `text.normalise`.
 - Compounds of known words (book + case) can be in the held-out part while their parts were trained on.
+- Parting an unknown word into two known ones of four letters or more was tried instead and is worse: 56 %
+  right without stress, this network 70 % on the same 662 held-out words.
 """
 
 
