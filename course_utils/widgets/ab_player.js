@@ -173,7 +173,12 @@ export default () => {
       const loop = make("input", {
         type: "checkbox", onchange: () => restart(model, () => (state.loop = loop.checked)),
       });
-      root.append(clips, make("div", { className: "row" }, playButton, seek, time, make("label", {}, loop, "loop")));
+      const scale = make("div", {
+        className: "note scale",
+        hidden: !cursors.length,
+        textContent: "Log-mel spectrograms, 80 to 7600 Hz from bottom to top, one colour scale of 80 dB.",
+      });
+      root.append(clips, scale, make("div", { className: "row" }, playButton, seek, time, make("label", {}, loop, "loop")));
 
       let guesses = [];
       const score = make("div", { className: "note score", role: "status" });

@@ -30,8 +30,9 @@ def _png_address(log_mel: np.ndarray, top: float) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _describe(clip: np.ndarray) -> str:
-    level = audio.level_db(clip)
+def describe_level(waveform: np.ndarray) -> str:
+    """The level in words, for labels."""
+    level = audio.level_db(waveform)
     return "silent" if level == float("-inf") else f"{level:.1f} dBFS"
 
 
@@ -98,12 +99,12 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
             top = max(float(mel.max()) for mel in mels)
             shown["_pictures"] = [_png_address(mel, top) for mel in mels]
             shown["_alts"] = [
-                f"Log-mel spectrogram of {name}, {len(clip) / audio.SAMPLE_RATE:.1f} s, {_describe(clip)}"
+                f"Log-mel spectrogram of {name}, {len(clip) / audio.SAMPLE_RATE:.1f} s, {describe_level(clip)}"
                 for name, clip in self._clips.items()
             ]
         super().__init__(
             _names=list(self._clips),
-            _labels=[_describe(clip) for clip in self._clips.values()],
+            _labels=[describe_level(clip) for clip in self._clips.values()],
             _wavs=[audio.encode(clip, "wav") for clip in padded],
             _transcript=transcript or "",
             _seconds=longest / audio.SAMPLE_RATE,
@@ -172,8 +173,8 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
             self._answer = self._draw()
             result = "Right" if name == answer else "Wrong"
             note = (
-                f"{result}: X was {answer}. {self.score} of {self.trials} right; "
-                f"by pure guessing as good or better with probability {self.p_value:.2g}. There is a new X."
+                f"{result}: X was “{answer}”. {self.score} of {self.trials} right; the chance to do so well "
+                f"by guessing is {self.p_value:.2g}. Now there is a new X."
             )
             with self.hold_sync():
                 self._note, self._hidden, self._trial = note, self._wavs[self._answer], trial + 1
@@ -190,5 +191,5 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
         return audio.compare(self._clips, self._transcript or None).data
 
     def __repr__(self) -> str:
-        names = ", ".join(f"{name} ({_describe(clip)})" for name, clip in self._clips.items())
+        names = ", ".join(f"{name} ({describe_level(clip)})" for name, clip in self._clips.items())
         return f"ABPlayer({names}{', blind' if self._blind else ''})"

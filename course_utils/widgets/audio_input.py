@@ -11,6 +11,7 @@ import numpy as np
 
 from course_utils import audio
 
+from .ab_player import describe_level
 from .fallback import HtmlFallback
 from .mic import MicRecorder
 
@@ -144,7 +145,9 @@ class AudioInput(HtmlFallback, widgets.VBox):
             return
         try:
             waveform, source = self._chosen()
-            self._note.value = f"<div>{html.escape(source)}</div>{audio.play(waveform).data}"
+            words = f"{source}, {len(waveform) / audio.SAMPLE_RATE:.1f} s, {describe_level(waveform)}"
+            player = audio.audio_tag(waveform * np.float32(audio.shared_gain([waveform])), source)
+            self._note.value = f"<div>{html.escape(words)}</div>{player}"
         except audio.AudioError as error:
             colour = "#4a535c" if str(error) == NOTHING_UPLOADED else "#8f1e18"
             self._note.value = f'<div role="alert" style="color:{colour}">{html.escape(str(error))}</div>'
