@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -48,22 +49,29 @@ def _download(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _builder(name: str):
+    """A module of data/build: what makes the data lives beside it, outside of the package."""
+    import importlib
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    return importlib.import_module(f"data.build.{name}")
+
+
 def _train(arguments: argparse.Namespace) -> int:
     import importlib
 
-    module = importlib.import_module(f"course_utils.models.{arguments.name}")
-    module.train(steps=arguments.steps)
+    if arguments.name == "g2p":  # belongs to the lexicon and to no notebook
+        _builder("g2p").make(**({"epochs": arguments.steps} if arguments.steps else {}))
+        return 0
+    trained = [path.stem for path in (Path(__file__).parent / "models").glob("[a-z]*.py")]
+    if arguments.name not in trained:
+        raise ValueError(f"no recipe {arguments.name!r}; there are: {', '.join(sorted([*trained, 'g2p']))}")
+    importlib.import_module(f"course_utils.models.{arguments.name}").train(steps=arguments.steps)
     return 0
 
 
 def _build_speech(arguments: argparse.Namespace) -> int:
-    # The builder lives beside the data it makes and needs packages that a learner does not (data/build).
-    from course_utils import data as course_data
-
-    sys.path.insert(0, str(course_data.root().parent))
-    from data.build import speech
-
-    speech.build(hours=arguments.hours, out=arguments.out)
+    _builder("speech").build(hours=arguments.hours, out=arguments.out)
     return 0
 
 
@@ -89,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
     command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
     command.add_argument("name", help="name of the module in course_utils/models")
-    command.add_argument("--steps", type=int, default=None, help="other than the recipe's number of steps")
+    command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
     command = add("export", _export, "write the models of the notebooks to course_utils/models")
     command.add_argument("--check", action="store_true", help="only say whether they are stale")
     command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")

@@ -6,16 +6,15 @@ letter makes which sound. Trained by `data/build/g2p.py`; use it through `course
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from course_utils.text import LETTERS, PHONES, data_folder
+from course_utils import checkpoints
+from course_utils.text import LETTERS, PHONES
 
 SLOTS = 2  # output slots per letter: "x" needs two (K S); three bring nothing
 SYMBOLS = ("", *(phone for phone in PHONES if phone != "sil"))  # symbol 0 is the CTC blank
@@ -36,6 +35,11 @@ class LettersToPhones(nn.Module):
         self.head = nn.Linear(2 * width, SLOTS * len(SYMBOLS))
         self.feedback = nn.Linear(SLOTS * len(SYMBOLS), 2 * width)
         self.dropout = nn.Dropout(dropout)
+
+    @classmethod
+    def from_config(cls, config: dict) -> LettersToPhones:
+        """Build the network that a checkpoint describes."""
+        return cls(**config)
 
     def forward(self, letters: Tensor) -> tuple[Tensor, Tensor]:
         """Letters (batch, length) -> log probabilities (batch, 2 length, symbols), lower and upper."""
@@ -70,16 +74,17 @@ def decode(symbols: Sequence[int]) -> tuple[str, ...]:
 
 @cache
 def load() -> LettersToPhones:
-    """Load the shipped network (fp16 on disk, fp32 here)."""
-    folder = data_folder() / "checkpoints" / "g2p"
-    if not (folder / "model.safetensors").exists():
-        raise FileNotFoundError(f"no letter-to-phone model at {folder}: run `python -m data.build.g2p`")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config["letters"] != LETTERS or config["symbols"] != list(SYMBOLS):
-        raise ValueError(f"{folder} was made for other symbols: run `python -m data.build.g2p` again")
-    network = LettersToPhones(config["width"], config["embedding"])
-    network.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
-    return network.eval()
+    """Load the shipped network.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or was made for other symbols.
+    """
+    document, _ = checkpoints.read("g2p")
+    if document["letters"] != LETTERS or document["symbols"] != list(SYMBOLS):
+        raise checkpoints.CheckpointError(
+            "the g2p checkpoint was made for other symbols: run `python -m data.build.g2p`"
+        )
+    return checkpoints.load("g2p")
 
 
 @torch.inference_mode()

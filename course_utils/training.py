@@ -108,9 +108,10 @@ class _Display:
         if not self.show or (now < self.next_time and not last):
             return
         self.next_time = now + (1.0 if self.notebook else 15.0)
-        loss = history.smooth()[-1] if history.losses else float("nan")
-        left = history.seconds / max(done, 1) * (self.steps - done)
-        text = f"{self.title}: step {done}/{self.steps}, loss {loss:.4f}, {history.seconds:.0f} s"
+        if done == 0:
+            return
+        left = history.seconds / done * (self.steps - done)
+        text = f"{self.title}: step {done}/{self.steps}, loss {history.smooth()[-1]:.4f}, {history.seconds:.0f} s"
         text += "" if done == self.steps else " (interrupted)" if last else f", about {left:.0f} s left"
         if history.evaluations:
             text += "".join(f", {name} {value:.4g}" for name, value in history.evaluations[-1][1].items())

@@ -22,11 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch.nn.functional import ctc_loss
 from tqdm import tqdm
 
-from course_utils import g2p, text
+from course_utils import checkpoints, g2p, text
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "checkpoints" / "g2p"
@@ -252,26 +251,15 @@ dictionary counts.
 def write(network: g2p.LettersToPhones, facts: dict) -> None:
     """Write the weights (fp16), then measure what was written and add config and card."""
     parts = splits()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, FOLDER / "model.safetensors")
+    weights = {name: value.half() for name, value in network.state_dict().items()}
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     scores = measure(network, parts["test"])
-    config = {
-        "width": network.lower.hidden_size,
-        "embedding": network.embed.embedding_dim,
-        "letters": text.LETTERS,
-        "symbols": list(g2p.SYMBOLS),
-        "training": {"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
-        "test": scores,
-    }
-    lines = json.dumps(config, indent=1)
-    (FOLDER / "config.json").write_text(lines + "\n", encoding="utf-8")
+    config = {"width": network.lower.hidden_size, "embedding": network.embed.embedding_dim}
     shown = {k: f"{v[0]:.1f} ({v[1]:.1f} to {v[2]:.1f})" for k, v in scores.items()}
     card = CARD.format(
         width=config["width"],
         parameters=sum(value.numel() for value in weights.values()),
-        kilobytes=(FOLDER / "model.safetensors").stat().st_size / 1024,
+        kilobytes=sum(value.numel() for value in weights.values()) * 2 / 1024,
         stems=len({stem(word) for word in parts["test"]}),
         **{name: len(words) for name, words in parts.items()},
         seed=SEED,
@@ -284,8 +272,25 @@ def write(network: g2p.LettersToPhones, facts: dict) -> None:
         wall=facts["seconds"] / 60,
         **shown,
     )
-    (FOLDER / "README.md").write_text(card, encoding="utf-8")
+    checkpoints.save(
+        FOLDER,
+        network,
+        config,
+        card,
+        half=True,
+        letters=text.LETTERS,
+        symbols=list(g2p.SYMBOLS),
+        training={"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
+        test=scores,
+    )
     print(json.dumps(scores))
+
+
+def make(epochs: int = EPOCHS) -> None:
+    """Train, measure and write the checkpoint: `course train g2p`."""
+    network, facts = train(epochs)
+    facts["machine"] = f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
+    write(network, facts)
 
 
 def main() -> None:
@@ -301,11 +306,7 @@ def main() -> None:
             raise SystemExit(f"measured {scores}, the card says {config['test']}")
         print("the card is right:", json.dumps(scores))
     else:
-        network, facts = train(EPOCHS)
-        facts["machine"] = (
-            f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
-        )
-        write(network, facts)
+        make()
 
 
 if __name__ == "__main__":
