@@ -63,16 +63,20 @@ export default () => {
     window.dispatchEvent(new CustomEvent(BUSY, { detail: model }));
     loading ??= load(model);
     const buffers = await loading;
-    silence();
     if (state.offset >= length(model)) state.offset = 0;
-    startedAt = context.currentTime + 0.03; // one start for all, far enough ahead to be kept by all
-    voices = buffers.map((buffer, index) => {
-      const source = new AudioBufferSourceNode(context, { buffer, loop: state.loop });
-      const gain = new GainNode(context, { gain: index === state.selected ? 1 : 0 });
-      source.connect(gain).connect(master);
-      source.start(startedAt, state.offset);
-      return { source, gain };
-    });
+    // One start for all, far enough ahead that all know of it in time; on a busy machine, once more and later.
+    for (let lead = 0.03; lead < 2; lead *= 3) {
+      silence();
+      startedAt = context.currentTime + lead;
+      voices = buffers.map((buffer, index) => {
+        const source = new AudioBufferSourceNode(context, { buffer, loop: state.loop });
+        const gain = new GainNode(context, { gain: index === state.selected ? 1 : 0 });
+        source.connect(gain).connect(master);
+        source.start(startedAt, state.offset);
+        return { source, gain };
+      });
+      if (context.currentTime < startedAt) break;
+    }
     voices[0].source.onended = () => {
       state.offset = length(model);
       pauseAtEnd();

@@ -232,20 +232,24 @@ def close_notebook(page) -> None:
 
 def run_cell(page, index: int, timeout: float = 120) -> str | None:
     """Run one cell; returns its error with traceback, or None."""
-    return page.evaluate(RUN_CELL, [index, timeout])
+    error = page.evaluate(RUN_CELL, [index, timeout])
+    return error and re.sub(r"\x1b\[[0-9;]*m", "", error)  # without colours
 
 
-def run_notebook(page, timeout: float = 120) -> dict[int, str]:
-    """Run all cells of the open notebook one by one; returns the errors by cell number.
+def run_notebook(page, timeout: float = 120, all_cells: bool = False) -> dict[int, str]:
+    """Run the cells of the open notebook one by one; returns errors by cell number, {} if all went well.
 
-    `timeout` is for each cell, in seconds; a cell that is late ends the run.
+    Args:
+        page: as `open_notebook` returns it.
+        timeout: for each cell, in seconds.
+        all_cells: go on after an error, which is mostly followed by more of the same cause.
     """
     errors = {}
     for index in range(page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length")):
         error = run_cell(page, index, timeout)
         if error:
             errors[index] = error
-            if error.startswith("still running"):
+            if not all_cells:
                 break
     return errors
 
