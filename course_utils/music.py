@@ -172,10 +172,14 @@ def synthesise(
     step = 60.0 / tempo / STEPS_PER_BEAT
     grid = check_grid(grid, min_steps=0)
     sound = np.zeros(round((len(grid) * step + 0.3) * SAMPLE_RATE), np.float32)
+    tones: dict[tuple[int, int], np.ndarray] = {}  # the same notes come again and again
     for note in notes(grid, onsets):
         if gains[note.voice]:
+            key = note.pitch, note.length
+            if key not in tones:
+                tones[key] = tone(note.pitch, note.length * step)
             start = round(note.start * step * SAMPLE_RATE)
-            clip = tone(note.pitch, note.length * step)[: len(sound) - start]
+            clip = tones[key][: len(sound) - start]
             sound[start : start + len(clip)] += np.float32(gains[note.voice]) * clip
     peak = float(np.abs(sound).max(initial=0.0))
     return sound * np.float32(0.5 / peak) if peak else sound
