@@ -68,7 +68,9 @@ def calls(nb, name):
 
 def test_there_are_notebooks():
     assert NOTEBOOKS, "no notebooks were found, so nothing was tested"
-    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{n:02d}" for n in range(len(NOTEBOOKS))]
+    numbers = [path.stem[:2] for path in NOTEBOOKS]
+    assert numbers[0] == "00" and len(set(numbers)) == len(numbers)
+    assert all(re.fullmatch(r"\d\d_[a-z_]+", path.stem) for path in NOTEBOOKS)
 
 
 def test_headings_are_the_spine(notebook):
