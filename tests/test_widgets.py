@@ -7,7 +7,6 @@ import re
 import threading
 import time
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,6 @@ from course_utils.widgets import (
 )
 from course_utils.widgets.mic import FAILURES, TEXTS
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FOLDER = Path(lab_settings.__file__).parent
 
 
@@ -636,16 +634,44 @@ def test_a_bad_upload_says_why_and_does_not_hide_behind_the_bundled_clip(content
     assert len(source.audio) == 8000
 
 
+def press_upload(source, name, content, order=None, size=1000):
+    """What the browser sends: the file in numbered parts."""
+    parts = [content[start : start + size] for start in range(0, len(content), size)] or [b""]
+    for index in order or range(len(parts)):
+        message = {"kind": "part", "id": name, "name": name, "index": index, "parts": len(parts)}
+        source._file._receive(message, [memoryview(parts[index])])
+    return len(parts)
+
+
 def test_the_upload_button_takes_a_file_and_shows_a_bad_one():
     source = AudioInput({"first": noise()})
-    source._file.value = (
-        {"name": "a.wav", "type": "", "size": 1, "content": file_bytes(tone(300)), "last_modified": NOW},
-    )
+    press_upload(source, "a.wav", file_bytes(tone(300)))
     assert source.source == "your file 'a.wav'"
-    source._file.value = (
-        {"name": "b.txt", "type": "", "size": 1, "content": b"hello", "last_modified": NOW},
-    )
+    press_upload(source, "b.txt", b"hello")
     assert "b.txt" in source._note.value and 'role="alert"' in source._note.value
+    press_upload(source, "empty.wav", b"")
+    assert "empty.wav" in source._note.value and 'role="alert"' in source._note.value
+
+
+def test_the_parts_of_an_upload_may_arrive_in_any_order():
+    source, content = AudioInput(), file_bytes(tone(300))
+    order = np.random.default_rng(0).permutation(-(-len(content) // 1000)).tolist()
+    press_upload(source, "a.wav", content, order)
+    np.testing.assert_allclose(source.audio, tone(300), atol=1 / 32768)
+
+
+def test_an_upload_that_broke_off_does_not_mix_with_the_next():
+    source = AudioInput()
+    press_upload(source, "a.wav", file_bytes(tone(300)), order=[0, 1, 2])
+    press_upload(source, "b.wav", file_bytes(tone(500)))
+    np.testing.assert_allclose(source.audio, tone(500), atol=1 / 32768)
+
+
+def test_a_file_that_is_too_big_to_send_is_named_with_its_size():
+    source = AudioInput({"first": noise()})
+    source._file._receive({"kind": "refused", "name": "opera.wav", "size": 400_000_000}, [])
+    with pytest.raises(audio.AudioError, match=r"opera.wav: 400 MB is too much"):
+        source.audio  # noqa: B018
 
 
 def test_the_name_of_a_file_can_not_bring_html_into_the_page():

@@ -14,6 +14,7 @@ from course_utils import audio
 from .ab_player import describe_level
 from .fallback import HtmlFallback
 from .mic import MicRecorder
+from .upload import UploadButton
 
 BUNDLED, MICROPHONE, UPLOAD = "bundled clip", "microphone", "upload a file"
 NOTHING_UPLOADED = "nothing uploaded yet: press the button and choose a sound file"
@@ -40,18 +41,13 @@ class AudioInput(HtmlFallback, widgets.VBox):
         self._way = widgets.ToggleButtons(options=ways, tooltips=ways, style={"button_width": "140px"})
         self._clip = widgets.Dropdown(options=list(self._bundled), layout={"width": "420px"})
         self.mic = MicRecorder(max_seconds=max_seconds)
-        self._file = widgets.FileUpload(
-            accept="audio/*,.wav,.flac,.ogg,.opus,.mp3,.aiff",
-            description="Choose a file",
-            layout={"width": "200px"},
-        )
+        self._file = UploadButton(self._on_file, self._on_refused)
         self._place = widgets.VBox()
         self._note = widgets.HTML()
         super().__init__([self._way, self._place, self._note])
         self._way.observe(self._show, names="value")
         self._clip.observe(self._show, names="value")
         self.mic.observe(self._show, names="status")
-        self._file.observe(self._on_file, names="value")
         self._show()
 
     # --- use -----------------------------------------------------------------------------------------
@@ -89,13 +85,9 @@ class AudioInput(HtmlFallback, widgets.VBox):
             AudioError: not audio, damaged, empty or longer than `max_seconds`.
         """
         try:
-            taken = self._read(name, content)
+            self._take(self._read(name, content))
         except audio.AudioError as error:
-            taken = str(error)
-        with self._lock:
-            self._uploaded = taken
-        self._way.value = UPLOAD
-        self._show()
+            self._take(str(error))
         return self.audio
 
     # --- inside ----------------------------------------------------------------------------------------
@@ -130,12 +122,20 @@ class AudioInput(HtmlFallback, widgets.VBox):
             raise audio.AudioError(uploaded)
         return uploaded
 
-    def _on_file(self, change: dict) -> None:
-        for file in change["new"]:
-            try:
-                self.upload(file["name"], file["content"])
-            except audio.AudioError:
-                pass  # shown below the button, and raised again by `.audio`
+    def _on_file(self, name: str, content: bytes) -> None:
+        try:
+            self.upload(name, content)
+        except audio.AudioError:
+            pass  # shown below the button, and raised again by `.audio`
+
+    def _on_refused(self, name: str, megabytes: float) -> None:
+        self._take(f"{name}: {megabytes:.0f} MB is too much for this button; cut it or save it as mp3 first")
+
+    def _take(self, uploaded: tuple[np.ndarray, str] | str) -> None:
+        with self._lock:
+            self._uploaded = uploaded
+        self._way.value = UPLOAD
+        self._show()
 
     def _show(self, _: object = None) -> None:
         way = self._way.value

@@ -129,11 +129,14 @@ def test_without_a_microphone_an_uploaded_file_does(lab, launch, tmp_path):
     screenshot(page.locator(".jp-OutputArea-output").first, "input_upload")
     assert in_kernel(page, '(source.source.split("\'")[1], len(source.audio))') == ["mine.flac", 16000]
 
+    # Larger than a message to the kernel may be.
+    soundfile.write(tmp_path / "opera.wav", np.zeros((44100 * 70, 2)), 44100)
     (tmp_path / "letter.txt").write_text("this is not a sound")
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose a file").click()
-    chooser.value.set_files(tmp_path / "letter.txt")
-    page.get_by_text("letter.txt: ").wait_for()
+    for name, reason in (("opera.wav", "longer than 30 s"), ("letter.txt", "can not be read as sound")):
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a file").click()
+        chooser.value.set_files(tmp_path / name)
+        page.get_by_text(f"{name}: ").wait_for()
+        assert reason in run_cell(page, 1)
     screenshot(page.locator(".jp-OutputArea-output").first, "input_not_audio")
-    assert "can not be read as sound" in run_cell(page, 1)
     assert page.watch.outside == []
