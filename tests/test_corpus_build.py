@@ -114,9 +114,13 @@ def test_the_plan_grows_with_the_hours_and_names_every_line_once():
     assert small["f02"] == speech.plan(2.5)["f02"]
 
 
-def test_spare_lines_belong_to_the_split_of_the_voice():
+def test_spare_lines_belong_to_the_split_of_the_voice_and_are_new_to_it():
+    plan = speech.plan()
     for voice in voices.load():
-        assert {i.text for i in speech.spare_lines(voice, 35)} <= set(speech.sentences(voice.split))
+        spare = speech.spare_lines(voice, plan[voice.name])
+        assert {i.text for i in spare} <= set(speech.sentences(voice.split))
+        assert not {i.text for i in spare} & {i.text for i in plan[voice.name]}
+        assert not {i.id for i in spare} & {i.id for i in plan[voice.name]}
 
 
 def test_every_first_part_of_the_order_has_voices_of_all_splits():

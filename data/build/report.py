@@ -99,25 +99,40 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
     return float((refused[k] + taken[k]) / 2)
 
 
-def judge(folder: Path = SPEECH) -> dict[str, dict]:
-    """Let the recogniser, DNSMOS and the speaker encoder hear the sample; return figures per split."""
+def hear(voice: str, chosen: list[dict], folder: Path) -> tuple[int, int, float, np.ndarray]:
+    """Return words, misheard words, DNSMOS and two embeddings (2, 256) of the sample of one voice."""
     from resemblyzer import preprocess_wav
     from speechmos import dnsmos
 
     from data.build import listen
     from data.build.voices import encoder
 
+    clips = [(sf.read(folder / voice / f"{r['id']}.opus", dtype="float32")[0], r["text"]) for r in chosen]
+    halves = [np.concatenate([w for w, _ in clips[k:SAMPLE_SENTENCES:2]]) for k in (0, 1)]
+    quality = dnsmos.run(np.clip(np.concatenate(halves), -1, 1), sr=16_000)["ovrl_mos"]
+    embeddings = np.stack([encoder().embed_utterance(preprocess_wav(half)) for half in halves])
+    return sum(len(r["words"]) for r in chosen), sum(listen.errors(clips)), float(quality), embeddings
+
+
+def judge(folder: Path = SPEECH, workers: int = 2) -> dict[str, dict]:
+    """Let the recogniser, DNSMOS and the speaker encoder hear the sample; return figures per split."""
+    from joblib import Parallel, delayed
+    from resemblyzer import preprocess_wav
+
+    from data.build.voices import encoder
+
     voices, rows, pairs = load(folder)
     words, wrong, mos = Counter(), Counter(), defaultdict(list)
     embeddings: dict[str, np.ndarray] = {}
-    for voice, chosen in sample(rows).items():
+    chosen = sample(rows)
+    for voice, heard in zip(
+        chosen, Parallel(workers)(delayed(hear)(v, c, folder) for v, c in chosen.items()), strict=True
+    ):
         split = voices[voice]["split"]
-        clips = [(sf.read(folder / voice / f"{r['id']}.opus", dtype="float32")[0], r["text"]) for r in chosen]
-        words[split] += sum(len(r["words"]) for r in chosen)
-        wrong[split] += sum(listen.errors(clips))
-        halves = [np.concatenate([w for w, _ in clips[k:SAMPLE_SENTENCES:2]]) for k in (0, 1)]
-        mos[split].append(float(dnsmos.run(np.clip(np.concatenate(halves), -1, 1), sr=16_000)["ovrl_mos"]))
-        embeddings[voice] = np.stack([encoder().embed_utterance(preprocess_wav(h)) for h in halves])
+        words[split] += heard[0]
+        wrong[split] += heard[1]
+        mos[split].append(heard[2])
+        embeddings[voice] = heard[3]
     result = {}
     train = [v for v in embeddings if voices[v]["split"] == "train"]
     for split in SPLITS:
@@ -237,4 +252,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from data.build import report  # under its own name, so that worker processes find its functions
+
+    report.main()

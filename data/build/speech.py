@@ -33,7 +33,8 @@ LONG_VOICES = ("f01", "m01")  # for single-voice work
 # Utterances of one voice at the shipped size.
 SENTENCES, PHRASES = 24, 11
 LONG_SENTENCES, LONG_PHRASES = 190, 60
-LEAST_MINUTES = 1.52  # a voice that stays below reads more sentences (at the shipped size and above)
+# A voice that stays below this many minutes reads spare sentences (at the shipped size and above).
+LEAST_MINUTES, LEAST_LONG_MINUTES = 1.52, 12.1
 SPARE = 12
 
 VOICE_LEVEL = -26.0  # dBFS of the speech (pauses left out), the same for every voice
@@ -75,12 +76,14 @@ def seed_of(name: str) -> int:
 
 
 # ----------------------------------------------------------------------------- who reads what
-def spare_lines(voice: voices.Voice, taken: int) -> list[Item]:
+def spare_lines(voice: voices.Voice, own: list[Item]) -> list[Item]:
     """Return sentences for a voice that has too little, from a place of its own in the split's list."""
     lines = sentences(voice.split)
     start = seed_of(voice.name) % len(lines)
-    chosen = [lines[(start + k) % len(lines)] for k in range(SPARE)]
-    return [Item(f"{voice.name}_{taken + k:04d}", "sentence", t) for k, t in enumerate(chosen, start=1)]
+    read = {item.text for item in own}
+    others = (t for t in lines[start:] + lines[:start] if t not in read)
+    chosen = itertools.islice(others, SPARE)
+    return [Item(f"{voice.name}_{k:04d}", "sentence", t) for k, t in enumerate(chosen, start=len(own) + 1)]
 
 
 def sentences(split: str) -> list[str]:
@@ -233,15 +236,11 @@ def make_voice(
     began = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     table = next(v for v in voices.load() if v.name == name).table
-    kept, rejected = [], {}
-    while items:
-        takes, refused = read_all(items, table)
-        kept += takes
-        rejected |= refused
-        items = []
-        if sum(len(t.waveform) for t in kept) < least_minutes * 60 * SAMPLE_RATE:
-            items, spare = spare[:3], spare[3:]
+    kept, rejected = read_all(items, table)
     gain = voice_gain(kept)
+    while spare and sum(len(t.waveform) for t in kept) < least_minutes * 60 * SAMPLE_RATE:
+        takes, refused = read_all(spare[:3], table)
+        kept, rejected, spare = kept + takes, rejected | refused, spare[3:]
     rows, curves = [], {}
     for take in kept:
         audio = finish(take.waveform, gain, take.item.id)
@@ -270,7 +269,11 @@ def order(names: Iterable[str]) -> list[str]:
     for name in names:
         if name not in LONG_VOICES:
             by_split[split_of[name]].append(name)
-    ranked = [((k + 0.5) / len(group), n) for group in by_split.values() for k, n in enumerate(sorted(group))]
+    ranked = [
+        ((k + 0.5) / len(group), n)
+        for group in by_split.values()
+        for k, n in enumerate(sorted(group, key=lambda name: (name[1:], name[0])))
+    ]
     ranked += [(0.1, name) for name in names if name in LONG_VOICES]
     return [name for _, name in sorted(ranked)]
 
@@ -310,7 +313,7 @@ def make_pairs(split: str, source: str, target: str, parts: Path) -> list[dict]:
     gain = json.loads((parts / target / "done.json").read_text(encoding="utf-8"))["gain"]
     made = []
     for row in read_lines(parts / source / "index.jsonl"):
-        if row["kind"] != "sentence" or len(made) == PAIR_SENTENCES + 4:
+        if row["kind"] != "sentence" or len(made) == PAIR_SENTENCES + 1:
             continue
         spoken = speaker().say(
             engine.script(row["text"]), timbre=tables[target], prosody=tables[source],
@@ -418,8 +421,8 @@ def collect(out: Path, names: Iterable[str], level: float = COMPRESSION_LEVEL, w
     pairs = []
     for split in ("train", "test"):
         for source, target in pairings(split):
-            done = parts / "pairs" / f"{source}_{target}.jsonl"
-            pairs += read_lines(done) if done.exists() else []
+            labels = parts / "pairs" / f"{source}_{target}.jsonl"
+            pairs += read_lines(labels) if labels.exists() else []
     write_lines(out / "pairs.jsonl", pairs)
     jobs += [(parts / "pairs" / f"{row['id']}.flac", out / row["target_file"]) for row in pairs]
     size = sum(Parallel(workers)(delayed(encode)(source, target, level) for source, target in jobs))
@@ -460,8 +463,12 @@ def build(
     names = order(lines)
     run = Parallel(workers, return_as="generator_unordered", batch_size=1)
     by_name = {v.name: v for v in voices.load()}
-    least = LEAST_MINUTES * min(1.0, hours / SHIPPED_HOURS)
-    jobs = [(name, lines[name], parts, spare_lines(by_name[name], len(lines[name])), least) for name in names]
+    share = min(1.0, hours / SHIPPED_HOURS)
+    jobs = [
+        (name, lines[name], parts, spare_lines(by_name[name], lines[name]),
+         share * (LEAST_LONG_MINUTES if name in LONG_VOICES else LEAST_MINUTES))
+        for name in names
+    ]  # fmt: skip
     for done in run(delayed(make_voice)(*job) for job in jobs):
         report(json.dumps(done))
     if pairs:
