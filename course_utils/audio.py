@@ -107,8 +107,9 @@ def _open(source: Source) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(handle)
     except (soundfile.LibsndfileError, TypeError) as error:
+        reason = getattr(error, "error_string", error)
         raise AudioError(
-            f"{name} can not be read as sound ({error}); wav, flac, ogg, opus, mp3 and aiff work. "
+            f"{name} can not be read as sound ({reason}); wav, flac, ogg, opus, mp3 and aiff work. "
             "Convert other formats first, for example: ffmpeg -i input.m4a output.wav"
         ) from error
 
