@@ -42,7 +42,7 @@ ROOM_TONE = -80.0  # dBFS of faint white noise: the engine's pauses are digital 
 PEAK = 0.97
 SPEEDS = (1.0, 0.94)  # a rejected utterance is made once more, a little slower
 LEAD_UNITS, TRAIL_UNITS = (4, 8), (6, 10)  # silence left at the two ends, drawn per utterance
-COMPRESSION_LEVEL = 0.94  # of libsndfile; about 10 MB per hour
+COMPRESSION_LEVEL = 0.945  # of libsndfile; about 10 MB per hour
 
 PAIR_VOICES = 8  # per split, four of each sex
 PAIR_SENTENCES = 20  # each way
