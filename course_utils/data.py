@@ -122,8 +122,10 @@ class _Timed:
     @property
     def phone_times(self) -> np.ndarray:
         """Start and end of each phone in seconds (phones, 2), pauses ("sil") included; a grid of 25 ms."""
-        ends = np.cumsum(self.durations) * _UNIT_SECONDS
-        return np.stack([ends - np.multiply(self.durations, _UNIT_SECONDS), ends], axis=1)
+        ends = np.cumsum(
+            self.durations
+        )  # whole units, so that a phone begins exactly where the one before ends
+        return np.stack([ends - self.durations, ends], axis=1) * _UNIT_SECONDS
 
     @property
     def word_times(self) -> np.ndarray:
