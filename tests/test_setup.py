@@ -34,7 +34,9 @@ def test_the_lock_file_holds_every_requirement_in_its_range_and_no_address():
     for requirement in requirements():
         pinned = versions.get(requirement.name.lower())
         assert pinned, f"{requirement.name} is not in requirements.lock: run `make lock`"
-        assert all(requirement.specifier.contains(v) for v in pinned), (
+        # A requirement for some systems only has a pin of its own beside those of the others.
+        fits = any if requirement.marker else all
+        assert fits(requirement.specifier.contains(v) for v in pinned), (
             f"{requirement.name} {pinned}: run `make lock`"
         )
     assert not re.search(r"https?:|file:|--", (ROOT / "requirements.lock").read_text())
