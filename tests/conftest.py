@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.places import ROOT, real_folder
+
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 JUDGES = (
     "pesq",
@@ -18,10 +19,6 @@ JUDGES = (
     "noisereduce",
     "pocketsphinx",
 )
-
-
-def real_folder() -> Path:
-    return Path(os.environ.get("COURSE_REAL_DATA", ROOT.parent / "shared" / "real"))
 
 
 def _missing(marker: str) -> str | None:

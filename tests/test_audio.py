@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from conftest import real_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils import audio
+from tests.places import real_folder
 
 
 def tone(seconds=1.0, rate=16000, hz=440.0, level=0.3):

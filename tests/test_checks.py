@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from course_utils import checks
 from course_utils.checks import core
+from tests.places import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "course_utils" / "checks").glob("nb*.py"))
 EXERCISES = [(name, exercise) for name in MODULES for exercise in getattr(checks, name).EXERCISES.values()]

@@ -5,12 +5,12 @@ import sys
 import jiwer
 import numpy as np
 import pytest
-from conftest import real_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from course_utils import audio, metrics
+from tests.places import real_folder
 
 RNG = np.random.default_rng(0)
 TONE = np.sin(2 * np.pi * 220 * np.arange(16000) / 16000).astype(np.float32)

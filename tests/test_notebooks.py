@@ -7,8 +7,9 @@ import statistics
 
 import nbformat
 import pytest
-from conftest import ROOT
 from IPython.core.inputtransformer2 import TransformerManager
+
+from tests.places import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SPINE = [

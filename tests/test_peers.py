@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import real_folder
 
 from course_utils import audio, metrics, peers
 from course_utils.peers import base, deepfilternet, dtln, resemblyzer_encoder, rnnoise, silero, whisper
+from tests.places import real_folder
 
 ENHANCERS = [type(peer) for peer in peers.enhancers()]
 EVERYONE = [type(peer) for peer in peers.everyone()]

@@ -7,10 +7,10 @@ import tomllib
 
 import nbformat
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
 
 from course_utils import cli, device, doctor, export, install
+from tests.places import ROOT
 
 
 def requirements():
