@@ -12,7 +12,8 @@ lab: $(READY)  ## open the course in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 test: $(READY) check  ## all that CI runs
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --ignore=tests/browser
+	$(BIN)/python -m pytest tests/browser
 	$(BIN)/python -m pytest $(NBVAL) notebooks
 
 check: $(READY)  ## lint, and whatever is derived is fresh

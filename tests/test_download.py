@@ -73,6 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        self.send_header("Connection", "close")  # as it does: a client must not use the connection again
         self.end_headers()
 
 
