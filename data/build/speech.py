@@ -96,7 +96,7 @@ def plan(hours: float = SHIPPED_HOURS, seed: int = 0) -> dict[str, list[Item]]:
     """Return the lines of every voice.
 
     The sentences of a split are dealt out in order and from the start again when they run out; a phrase is
-    read once. With more hours every voice reads more.
+    read once. With more hours every voice reads more; with few every voice still reads one of each.
     """
     scale = hours / SHIPPED_HOURS
     result: dict[str, list[Item]] = {}
@@ -107,8 +107,8 @@ def plan(hours: float = SHIPPED_HOURS, seed: int = 0) -> dict[str, list[Item]]:
             if voice.split != split:
                 continue
             long = voice.name in LONG_VOICES
-            n_sentences = round((LONG_SENTENCES if long else SENTENCES) * scale)
-            n_phrases = round((LONG_PHRASES if long else PHRASES) * scale)
+            n_sentences = max(1, round((LONG_SENTENCES if long else SENTENCES) * scale))
+            n_phrases = max(1, round((LONG_PHRASES if long else PHRASES) * scale))
             texts = [("sentence", t) for t in itertools.islice(lines, n_sentences)]
             texts += [("phrase", t) for t in itertools.islice(spoken, n_phrases)]
             result[voice.name] = [
