@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 NBVAL := -p tests.nbval_plugin --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
   --nbval-kernel-startup-timeout=120 --timeout=1300
 
-.PHONY: lab test check models lock wheelhouse clean
+.PHONY: lab test check models scoreboard lock wheelhouse clean
 
 lab: $(READY)  ## open the course in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -24,6 +24,9 @@ check: $(READY)  ## lint, and whatever is derived is fresh
 
 models: $(READY)  ## train every shipped checkpoint again (hours)
 	for name in $$(ls course_utils/models | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do $(BIN)/course train $$name || exit 1; done
+
+scoreboard: $(READY)  ## measure again what is stale, and write the tables of the README
+	$(BIN)/course scoreboard
 
 lock: $(READY)  ## renew requirements.lock from the ranges in pyproject.toml (needs the network)
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-header --no-annotate \

@@ -70,6 +70,57 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _ladder(arguments: argparse.Namespace) -> int:
+    from course_utils import ladder
+
+    ladder.run(arguments.topic, arguments.rung, arguments.seeds, arguments.steps, arguments.again)
+    print(ladder.table(arguments.topic))
+    return 0
+
+
+def _scoreboard(arguments: argparse.Namespace) -> int:
+    from course_utils import scoreboard
+
+    topics = (arguments.topic,) if arguments.topic else scoreboard.TOPICS
+    if arguments.check:
+        problems = scoreboard.problems(topics)
+        print("\n".join(problems) or "the scoreboard is fresh", file=sys.stderr if problems else sys.stdout)
+        return 1 if problems else 0
+    failures = [line for topic in topics for line in scoreboard.measure(topic, arguments.again)]
+    print(scoreboard.text(topics))
+    if scoreboard.write_readme():
+        print("\nwritten: README.md")
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _enhance(arguments: argparse.Namespace) -> int:
+    from course_utils import checkpoints, denoise
+
+    print(denoise.denoise(arguments.source, arguments.target, checkpoints.load("enhancement")))
+    return 0
+
+
+_METRES = {"4/4": (16, 0), "3/4": (12, 0), "3/2": (24, 0)}
+
+
+def _compose(arguments: argparse.Namespace) -> int:
+    from course_utils import audio, checkpoints, music
+
+    composer = checkpoints.load("music")
+    grid = composer.generate(
+        arguments.steps,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        seed=arguments.seed,
+        metre=_METRES[arguments.metre],
+    )
+    print(music.save_midi(arguments.target, grid))
+    if arguments.wav:
+        print(audio.save(arguments.wav, music.synthesise(grid)))
+    return 0
+
+
 def _build_speech(arguments: argparse.Namespace) -> int:
     _builder("speech").build(hours=arguments.hours, out=arguments.out)
     return 0
@@ -100,6 +151,35 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
     command = add("export", _export, "write the models of the notebooks to course_utils/models")
     command.add_argument("--check", action="store_true", help="only say whether they are stale")
+    command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")
+    command.add_argument("topic", help="name of the module in course_utils/models: enhancement, music")
+    command.add_argument("--rung", action="append", help="only this rung (may be given several times)")
+    command.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
+    command.add_argument("--steps", type=int, default=None, help="another number of training steps")
+    command.add_argument("--again", action="store_true", help="train also what is recorded already")
+    command = add("scoreboard", _scoreboard, "measure what is missing or stale, and write the tables")
+    command.add_argument("topic", nargs="?", choices=["enhancement", "music"], metavar="TOPIC")
+    command.add_argument("--check", action="store_true", help="measure nothing, only say what is stale")
+    command.add_argument("--again", action="store_true", help="measure everything")
+    command = add(
+        "enhance",
+        _enhance,
+        "remove noise from a sound file of any length. Length, sample rate, channels and format stay; what lies "
+        "above 8 kHz is dropped, because the model works below and noise would be most of it. An existing TARGET "
+        "is replaced once the new one is complete",
+    )
+    command.add_argument("source", metavar="SOURCE", help="noisy file")
+    command.add_argument("target", metavar="TARGET", help="cleaned file; its ending says the format")
+    command = add("compose", _compose, "write a chorale of one's own as a MIDI file")
+    command.add_argument("target", metavar="OUT.MID")
+    command.add_argument("--wav", metavar="OUT.WAV", help="also as sound")
+    command.add_argument("--seed", type=int, default=0, help="another piece (0)")
+    command.add_argument("--steps", type=int, default=256, help="length in 16th notes (256)")
+    command.add_argument("--temperature", type=float, default=1.0, help="below 1: more careful (1)")
+    command.add_argument(
+        "--top-p", type=float, default=0.95, help="share of probability to choose from (0.95)"
+    )
+    command.add_argument("--metre", choices=sorted(_METRES), default="4/4")
     command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")
     command.add_argument("--hours", type=float, required=True)
     command.add_argument("--out", required=True, help="folder to write to")
