@@ -261,6 +261,16 @@ def test_the_same_audio_gives_the_same_bytes(tmp_path):
     assert rate == 16_000 and len(decoded) == 40 * 400
 
 
+def test_a_clip_that_the_codec_spoils_gets_a_higher_bit_rate(tmp_path, monkeypatch):
+    sf.write(tmp_path / "a.flac", sounding("x" * 40) * 0.1, 16_000)
+    scores = iter([4.1, 4.29, 4.31, 4.5])
+    monkeypatch.setattr(speech, "pesq_of_codec", lambda flac, opus: next(scores))
+    size, level, score = speech.encode_well(tmp_path / "a.flac", tmp_path / "a.opus")
+    assert (level, score) == (speech.COMPRESSION_LEVELS[2], 4.31)
+    assert size == (tmp_path / "a.opus").stat().st_size
+    assert size == speech.encode(tmp_path / "a.flac", tmp_path / "again" / "a.opus", level)
+
+
 def test_a_changed_download_is_refused(tmp_path):
     (tmp_path / "part.whl").write_bytes(b"something else")
     with pytest.raises(ValueError, match="sha256"):

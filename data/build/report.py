@@ -4,8 +4,9 @@
     python -m data.build.report --table    only write the table from report.json
     python -m data.build.report --check    fail when the counted part of report.json or the table is stale
 
-Everything but the codec's PESQ (which needs the originals, so the build records it) comes from the files
-in `data/speech` alone. The recogniser, DNSMOS and the speaker encoder hear a fixed sample of every voice.
+Everything comes from the files in `data/speech` alone, but for what the build recorded in build.json: the
+codec's PESQ, which needs the originals, and what became of the utterances. The recogniser, DNSMOS and the
+speaker encoder hear a fixed sample of every voice.
 """
 
 from __future__ import annotations
@@ -170,6 +171,11 @@ def judge(folder: Path = SPEECH, workers: int = 2) -> dict[str, dict]:
     return result
 
 
+def finer(build: dict) -> int:
+    """Return how many clips were encoded at more than the usual bit rate."""
+    return sum(list(build["compression_levels"].values())[1:])
+
+
 def table(report: dict) -> str:
     """Return the Markdown table of a report."""
     counted, judged, build = report["counted"], report["judged"], report["build"]
@@ -203,8 +209,9 @@ def table(report: dict) -> str:
             lambda c, j: f"{j['pairs_to_target']}, {j['pairs_to_source']}" if "pairs_to_target" in j else ""),
         "",
         f"Together {sum(counted[s]['hours'] for s in SPLITS):.2f} hours, {report['megabytes']:.1f} MB. "
-        f"PESQ (wideband) of the codec against the original, {build['pesq_clips']} clips: mean "
-        f"{build['pesq_mean']:.2f}, worst {build['pesq_worst']:.2f}. "
+        f"PESQ (wideband) of the codec against the original, all {build['pesq_clips']:,} clips: mean "
+        f"{build['pesq_mean']:.2f}, worst {build['pesq_worst']:.2f}; {finer(build)} of them needed a higher bit rate "
+        f"to reach 4.3. "
         f"At build time every utterance was heard by the recogniser: {build['made']:,} were asked for, "
         f"{build['slower']} kept only after a second, slower reading, {build['rejected']} rejected; in the "
         f"rest {build['misheard']} of {build['words']:,} words were misheard ({build['misheard'] / build['words']:.1%}).",
@@ -228,7 +235,8 @@ def check(folder: Path = SPEECH, readme: Path = README) -> list[str]:
     """Return what is stale: the counted part of report.json, or the table."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     stale = []
-    if report["counted"] != count(folder) or report["megabytes"] != megabytes(folder):
+    build = json.loads((folder / "build.json").read_text(encoding="utf-8"))
+    if (report["counted"], report["megabytes"], report["build"]) != (count(folder), megabytes(folder), build):
         stale.append("data/speech/report.json does not fit data/speech")
     if table(report) not in readme.read_text(encoding="utf-8"):
         stale.append("the speech table of data/README.md does not fit report.json")
