@@ -178,6 +178,68 @@ def generate(kind: str, seconds: float, seed: int) -> np.ndarray:
     return GENERATORS[kind](seconds, seed)
 
 
+# --- inventions ----------------------------------------------------------------------------------------
+#
+# Sounds that no real thing makes exactly, in endless variety: what is learnt from them carries over to noises
+# that were never heard. They are for training only, so they stand in none of the lists above.
+
+
+def tones(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
+    """A buzz, a whistle or a siren: up to 24 harmonics of a pitch that stands still or wanders."""
+    rng, count = np.random.default_rng(seed), _samples(seconds)
+    points = int(rng.integers(2, 12))
+    wander = rng.uniform(-0.5, 0.5, points) * rng.choice([0.01, 0.1, 1.0])
+    centre = rng.uniform(np.log(40), np.log(1500))
+    pitch = np.exp(centre + np.interp(np.linspace(0, 1, count), np.linspace(0, 1, points), wander))
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    harmonics = np.arange(1, 1 + max(1, int(min(rng.integers(1, 25), 7600 / pitch.max()))))
+    strength = rng.uniform(0, 1, len(harmonics)) * harmonics ** -rng.uniform(0, 1.5)
+    return _level(
+        sum(a * np.sin(k * phase + rng.uniform(0, 6)) for k, a in zip(harmonics, strength, strict=True))
+    )
+
+
+def knocks(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
+    """Single events that ring and die away, one to three kinds of them: knocks, clatter, footsteps, drops."""
+    rng, count = np.random.default_rng(seed), _samples(seconds)
+    time = np.arange(round(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
+    kinds = []
+    for _ in range(int(rng.integers(1, 4))):
+        ring = rng.standard_normal(len(time)) * rng.uniform(0, 1)
+        for _ in range(int(rng.integers(0, 4))):
+            strength, frequency = rng.uniform(0, 2), np.exp(rng.uniform(np.log(100), np.log(5000)))
+            ring = ring + strength * np.sin(2 * np.pi * frequency * time)
+        kinds.append(ring * np.exp(-time / np.exp(rng.uniform(np.log(0.003), np.log(0.12)))))
+    wave = np.zeros(count)
+    for start in rng.integers(0, count, int(np.exp(rng.uniform(np.log(3), np.log(150))))):
+        knock = kinds[int(rng.integers(len(kinds)))][: count - start]
+        wave[start : start + len(knock)] += knock * rng.uniform(0.1, 1)
+    return _level(wave)
+
+
+def swell(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
+    """A volume curve (time,) to multiply a noise with: it comes and goes within 9 dB, sometimes it throbs."""
+    rng, count = np.random.default_rng(seed), _samples(seconds)
+    points = int(rng.integers(3, 50))
+    decibels = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, points), rng.uniform(-9, 9, points))
+    if rng.random() < 0.3:  # machines turn, so their noise beats
+        rate, depth = np.exp(rng.uniform(np.log(0.5), np.log(30))), rng.uniform(2, 20)
+        turn = 2 * np.pi * rate * np.arange(count) / SAMPLE_RATE + rng.uniform(0, 6)
+        decibels = decibels + depth * np.sin(turn) ** int(rng.integers(1, 6))
+    return 10 ** (decibels / 20)
+
+
+def equalise(waveform: np.ndarray, decibels: float, seed: int | np.random.Generator) -> np.ndarray:
+    """`waveform` (time,) through an equaliser of nine random gains within +-`decibels`; the level stays."""
+    rng, waveform = np.random.default_rng(seed), np.asarray(waveform, dtype=np.float64)
+    gains = rng.uniform(-decibels, decibels, 9)
+    # The square root makes the low bands narrower than the high ones, as those of hearing are.
+    shaped = _filter(
+        waveform, lambda f: 10 ** (np.interp(np.sqrt(f * 2 / SAMPLE_RATE), np.linspace(0, 1, 9), gains) / 20)
+    )
+    return shaped * np.sqrt(np.mean(waveform**2) / (np.mean(shaped**2) + 1e-12))
+
+
 # --- rooms ---------------------------------------------------------------------------------------------
 
 _OVERSAMPLING = 8

@@ -92,6 +92,46 @@ def test_bad_requests_are_refused_in_words():
         noise.babble([np.ones(10)] * 5 + [np.ones(0)], 1.0, 0)
 
 
+@pytest.mark.parametrize("make", [noise.tones, noise.knocks])
+def test_an_invented_sound_is_playable_and_depends_only_on_its_seed(make):
+    first, again, other = make(2.0, 1), make(2.0, 1), make(2.0, 2)
+    assert first.dtype == np.float32 and first.shape == (32000,)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.abs(first).max() < 1 and 0.005 < np.sqrt(np.mean(first**2)) < 0.101
+    assert np.array_equal(make(2.0, np.random.default_rng(1)), first), "a generator will do for a seed"
+
+
+def test_invented_tones_are_tonal_and_invented_knocks_are_single_events():
+    def peakiness(values):
+        return values.max() / values.mean()
+
+    for seed in range(5):
+        spectrum = np.abs(np.fft.rfft(noise.tones(1.0, seed))) ** 2
+        assert peakiness(spectrum) > 100, "that of white noise is about 9"
+        assert peakiness(np.abs(noise.knocks(4.0, seed))) > 5
+
+
+def test_a_swell_is_a_volume_and_never_silent():
+    curves = [noise.swell(2.0, seed) for seed in range(20)]
+    assert all(curve.shape == (32000,) and (curve > 0).all() for curve in curves)
+    decibels = [20 * np.log10(curve) for curve in curves]
+    assert max(np.ptp(curve) for curve in decibels) > 20, "some throb"
+    assert min(np.ptp(curve) for curve in decibels) < 18.1, "and some do not"
+
+
+def test_an_equaliser_changes_the_colour_within_its_limits_and_keeps_the_level():
+    white = noise.white(2.0, 0)
+    shaped = noise.equalise(white, 12, 3)
+    assert np.mean(shaped**2) == pytest.approx(np.mean(white**2.0), rel=1e-6)
+    gain = 20 * np.log10(np.abs(np.fft.rfft(shaped)[1:-1]) / np.abs(np.fft.rfft(white)[1:-1]))
+    assert 6 < np.ptp(gain) < 24.1
+    assert not noise.equalise(np.zeros(100), 12, 0).any(), "silence stays silence"
+
+
+def test_invented_sounds_are_not_in_the_lists_of_noises_to_test_with():
+    assert not {"tones", "knocks"} & set(noise.GENERATORS)
+
+
 @pytest.mark.parametrize("microphone", [(3.5, 2.5, 1.2), (1.3, 1.4, 1.5), (4.7, 3.6, 2.7)])
 def test_the_direct_sound_comes_after_its_way_and_weakens_with_it(microphone):
     distance = np.linalg.norm(np.subtract(SOURCE, microphone))
