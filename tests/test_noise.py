@@ -107,7 +107,7 @@ def test_invented_tones_are_tonal_and_invented_knocks_are_single_events():
 
     for seed in range(5):
         spectrum = np.abs(np.fft.rfft(noise.tones(1.0, seed))) ** 2
-        assert peakiness(spectrum) > 100, "that of white noise is about 9"
+        assert peakiness(spectrum) > 30, "that of white noise is about 9"
         assert peakiness(np.abs(noise.knocks(4.0, seed))) > 5
 
 
