@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from course_utils import text
+from course_utils import data, text
 from data.build import engine, listen, phrases, report, speech, voices
 
 SPLITS = ("train", "valid", "test")
@@ -281,6 +281,88 @@ def test_a_finished_voice_is_not_made_again(tmp_path):
     (tmp_path / "f02").mkdir()
     (tmp_path / "f02" / "done.json").write_text(json.dumps({"voice": "f02", "utterances": 3}))
     assert speech.make_voice("f02", [], tmp_path)["utterances"] == 3
+
+
+# --- the whole build, with an engine that hisses instead of speaking
+class HissingEngine:
+    """Gives every phone 75 ms of noise, with the timing the real engine has; may be interrupted."""
+
+    def __init__(self, interrupt_at: int | None = None):
+        self.calls, self.interrupt_at = 0, interrupt_at
+
+    def say(self, plan, timbre, prosody=None, f0=None, speed=1.0):
+        self.calls += 1
+        if self.calls == self.interrupt_at:
+            raise KeyboardInterrupt
+        silent = [p == "sil" for p in plan.phones]
+        units = np.array([8 if s else 3 for s in silent])
+        loud = np.roll(np.repeat(~np.array(silent), units), -engine.LAG_UNITS)
+        hiss = np.random.default_rng(len(silent)).standard_normal(units.sum() * engine.UNIT_SAMPLES)
+        curve = np.full(2 * units.sum(), 100.0) if f0 is None else f0
+        return engine.Spoken(
+            (0.05 * hiss * np.repeat(loud, engine.UNIT_SAMPLES)).astype(np.float32), units, curve
+        )
+
+
+@pytest.fixture
+def builder(monkeypatch):
+    """Eighteen voices, no engine, no recogniser; returns the function that builds with an engine of yours."""
+    names = {n for split in ("train", "test") for way in speech.pairings(split) for n in way}
+    few = tuple(v for v in voices.load() if v.name in names or v.name in ("f25", "m25"))
+    monkeypatch.setattr(voices, "load", lambda: few)
+    monkeypatch.setattr(voices, "blend", lambda mix: np.zeros((510, 256), np.float32))
+    monkeypatch.setattr(engine, "fetch", lambda: None)
+    monkeypatch.setattr(listen, "errors", lambda clips: [0] * len(clips))
+    monkeypatch.setattr(speech, "pesq_of_codec", lambda flac, opus: 4.5)
+
+    def build(out, hissing, hours=0.02):
+        monkeypatch.setattr(speech, "speaker", lambda: hissing)
+        return speech.build(hours, out, workers=1, report=lambda line: None)
+
+    return build
+
+
+def content(folder) -> dict[str, bytes]:
+    files = (f for f in folder.rglob("*") if f.is_file() and ".parts" not in f.parts)
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files}
+
+
+def test_a_build_that_was_stopped_goes_on_and_gives_the_same_files(builder, tmp_path):
+    whole = HissingEngine()
+    builder(tmp_path / "whole", whole)
+    with pytest.raises(KeyboardInterrupt):
+        builder(tmp_path / "stopped", HissingEngine(interrupt_at=21))
+    assert not (tmp_path / "stopped" / "speech" / "index.jsonl").exists()
+    rest = HissingEngine()
+    builder(tmp_path / "stopped", rest)
+    assert 0 < rest.calls < whole.calls
+    assert content(tmp_path / "whole") == content(tmp_path / "stopped")
+
+
+def test_what_is_built_is_a_data_folder_that_the_course_can_use(builder, tmp_path, monkeypatch):
+    builder(tmp_path / "mine", HissingEngine())
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    assert data.verify() == []
+    for split in SPLITS:
+        said = data.speech(split)
+        assert {u.kind for u in said} == {"sentence", "phrase"}
+        assert len(said[0].audio) == said[0].samples
+    assert {p.split for p in data.pairs()} == {"train", "test"}
+    assert data.chorales("test")  # copied from the shipped data
+
+
+def test_a_folder_with_another_build_is_refused(tmp_path):
+    speech.begin(tmp_path / "speech" / ".parts", {"hours": 2.5, "seed": 0})
+    speech.begin(tmp_path / "speech" / ".parts", {"hours": 2.5, "seed": 0})
+    with pytest.raises(ValueError, match="another folder"):
+        speech.build(10, tmp_path)
+
+
+def test_a_voice_without_a_single_good_line_is_an_error_that_names_it(builder, tmp_path, monkeypatch):
+    monkeypatch.setattr(listen, "errors", lambda clips: [99] * len(clips))
+    with pytest.raises(RuntimeError, match=r"every line of [fm]\d\d was rejected"):
+        builder(tmp_path, HissingEngine())
 
 
 # --- what the recogniser heard

@@ -1,10 +1,11 @@
 """Build the speech corpus: sentences and phrases of every voice, checked by a recogniser, and the pairs.
 
-    python -m data.build.speech --hours 2.5 --out data/speech
+    python -m data.build.speech --hours 2.5 --out data
 
-Resumable by voice: a finished voice lies in OUT/.parts/<voice>/ (16-bit FLAC, labels, F0) and is not made
-again. `index.jsonl`, `voices.json`, the pairs and the Opus files are written at the end. Nothing is random
-but what is drawn from a seed made of the utterance's name.
+OUT becomes a data folder like `data/`: the speech is made, everything else is copied, and `COURSE_DATA=OUT`
+lets the course use it. Resumable by voice: a finished voice lies in OUT/speech/.parts/<voice>/ (16-bit FLAC,
+labels, F0) and is not made again. `index.jsonl`, `voices.json`, the pairs and the Opus files are written at
+the end. Nothing is random but what is drawn from a seed made of the utterance's name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import hashlib
 import io
 import itertools
 import json
+import os
+import shutil
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -24,9 +27,11 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from data.build import engine, listen, phrases, voices
+from course_utils.shipped import shipped_files
+from data.build import engine, listen, manifest, phrases, voices
 from data.build.engine import SAMPLE_RATE, UNIT_SAMPLES, Timing
 
+DATA = Path(__file__).resolve().parents[1]
 TEXTS = Path(__file__).with_name("texts")
 SHIPPED_HOURS = 2.5
 LONG_VOICES = ("f01", "m01")  # for single-voice work
@@ -239,10 +244,13 @@ def make_voice(
     folder.mkdir(parents=True, exist_ok=True)
     table = next(v for v in voices.load() if v.name == name).table
     kept, rejected = read_all(items, table)
-    gain = voice_gain(kept)
-    while spare and sum(len(t.waveform) for t in kept) < least_minutes * 60 * SAMPLE_RATE:
+    gain = voice_gain(kept) if kept else None
+    while spare and (not kept or sum(len(t.waveform) for t in kept) < least_minutes * 60 * SAMPLE_RATE):
         takes, refused = read_all(spare[:3], table)
         kept, rejected, spare = kept + takes, rejected | refused, spare[3:]
+    if not kept:
+        raise RuntimeError(f"every line of {name} was rejected: {rejected}; ask for more hours")
+    gain = gain or voice_gain(kept)
     rows, curves = [], {}
     for take in kept:
         audio = finish(take.waveform, gain, take.item.id)
@@ -259,7 +267,7 @@ def make_voice(
               "rejected": rejected, "slower": sum(r["speed"] != 1 for r in rows),
               "misheard": sum(r["errors"] for r in rows),
               "compute_s": round(time.perf_counter() - began)}  # fmt: skip
-    (folder / "done.json").write_text(json.dumps(report), encoding="utf-8")
+    write_text(folder / "done.json", json.dumps(report))
     return report
 
 
@@ -346,10 +354,17 @@ def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: a file that is there is whole, whenever the build was stopped."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
 def write_lines(path: Path, rows: Iterable[dict]) -> None:
     """Write one object a line."""
     lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 @cache
@@ -455,19 +470,22 @@ def build(
     hours: float, out: str | Path, seed: int = 0, workers: int = 2, pairs: bool = True,
     report: Callable[[str], None] = print,
 ) -> Path:  # fmt: skip
-    """Make about `hours` of speech in the folder `out`, continuing whatever is already there.
+    """Make about `hours` of speech in the data folder `out`, continuing what is there; see `complete`.
 
     Needs the packages of data/build/requirements.txt, and a network the first time (the engine).
+
+    Raises:
+        ValueError: no hours, or `out` holds another build.
+        RuntimeError: every line of a voice was rejected.
     """
     from joblib import Parallel, delayed
 
     if not hours > 0:
         raise ValueError(f"expected a number of hours above zero, got {hours}")
-    engine.fetch()
     out = Path(out)
-    parts = out / ".parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    (parts / ".gitignore").write_text("*\n", encoding="utf-8")
+    parts = out / "speech" / ".parts"
+    begin(parts, {"hours": float(hours), "seed": seed})
+    engine.fetch()
     lines = plan(hours, seed)
     names = order(lines)
     run = Parallel(workers, return_as="generator_unordered", batch_size=1)
@@ -483,17 +501,41 @@ def build(
     if pairs:
         ways = [(split, a, b) for split in ("train", "test") for a, b in pairings(split)]
         for rows in run(delayed(make_pairs)(split, a, b, parts) for split, a, b in ways):
-            report(f"{rows[0]['source']} as {rows[0]['target']}: {len(rows)} sentences")
-    size = collect(out, sorted(lines, key=list(lines).index), workers=workers)
-    report(f"{size / 1e6:.1f} MB of audio in {out}")
+            report(f"conversion pairs: {len(rows)} sentences" + (f" ({rows[0]['id']}, ...)" if rows else ""))
+    size = collect(out / "speech", list(lines), workers=workers)
+    complete(out)
+    report(f"{size / 1e6:.1f} MB of audio; use it with COURSE_DATA={out.resolve()}")
     return out
+
+
+def begin(parts: Path, asked: dict) -> None:
+    """Make the folder of the unfinished parts; refuse to go on with those of another build."""
+    parts.mkdir(parents=True, exist_ok=True)
+    (parts / ".gitignore").write_text("*\n", encoding="utf-8")
+    note = parts / "build.json"
+    there = json.loads(note.read_text(encoding="utf-8")) if note.exists() else asked
+    if there != asked:
+        raise ValueError(
+            f"{parts.parents[1]} holds a build of {there['hours']} hours with seed {there['seed']}, expected "
+            f"{asked['hours']} and {asked['seed']}; give the same numbers to continue it, or another folder"
+        )
+    write_text(note, json.dumps(asked))
+
+
+def complete(out: Path) -> None:
+    """Make `out` a whole data folder: copy what is not speech from `data/`, write the manifest."""
+    for file in shipped_files(DATA):
+        if not file.startswith("speech/") and not (out / file).exists():
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(DATA / file, out / file)
+    manifest.write(out)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line of `build`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hours", type=float, default=SHIPPED_HOURS)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a data folder, new or to be continued")
     parser.add_argument("--seed", type=int, default=0, help="other phrases")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
