@@ -79,12 +79,8 @@ def run(
             print(f"{topic}: {rung}, seed {seed} ...", flush=True)
             figures = module.ladder(rung, seed, **({} if steps is None else {"steps": steps}))
             row = {"rung": rung, "seed": seed, "steps": figures.get("steps", wanted_steps)}
-            _record(topic, {**row, "fingerprint": fingerprint, **_scalars(figures)}, list(module.RUNGS))
+            _record(topic, {**figures, **row, "fingerprint": fingerprint}, list(module.RUNGS))
     return rows(topic)
-
-
-def _scalars(figures: dict[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in figures.items() if key not in _NOT_FIGURES}
 
 
 def _record(topic: str, row: dict[str, Any], rungs: list[str]) -> None:
@@ -114,9 +110,10 @@ def summary(topic: str) -> dict[str, dict[str, Any]]:
         of_rung = [row for row in recorded if row["rung"] == rung]
         figures = {}
         for name in (key for key in of_rung[0] if key not in _NOT_FIGURES):
-            values = [row[name] for row in of_rung if row.get(name) is not None]
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-            figures[name] = (float(np.mean(values)) if values else float("nan"), spread)
+            values = [row[name] for row in of_rung if isinstance(row.get(name), int | float)]
+            if values:
+                deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+                figures[name] = (float(np.mean(values)), deviation)
         found[rung] = {
             "about": _about(topic, rung),
             "seeds": len(of_rung),
@@ -126,6 +123,11 @@ def summary(topic: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def spread(mean: float, deviation: float, digits: int = 3) -> str:
+    """A mean with its standard deviation as text; one seed has none."""
+    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation == deviation else "")
+
+
 def table(topic: str, digits: int = 3) -> peers.MarkdownTable:
     """The recorded ladder: mean and standard deviation over the seeds of each figure."""
     rows = [
@@ -133,7 +135,7 @@ def table(topic: str, digits: int = 3) -> peers.MarkdownTable:
             "rung": rung,
             "what it adds": entry["about"],
             "seeds": entry["seeds"],
-            **{name: f"{mean:.{digits}f} ± {sd:.{digits}f}" for name, (mean, sd) in entry["figures"].items()},
+            **{name: spread(*figures, digits) for name, figures in entry["figures"].items()},
         }
         for rung, entry in summary(topic).items()
     ]

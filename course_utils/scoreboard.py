@@ -299,7 +299,7 @@ def music_table() -> peers.MarkdownTable:
             {
                 "system": f"lesson: {figures['about'] or rung}",
                 **{
-                    title: "{:.3f} ± {:.3f}".format(*figures["figures"][key])
+                    title: ladder.spread(*figures["figures"][key])
                     for key, title in (("valid", "validation"), ("test", "test"))
                     if key in figures["figures"]
                 },

@@ -318,6 +318,11 @@ def test_the_table_shows_mean_and_spread(climbed, capsys):
     )
 
 
+def test_one_seed_has_a_mean_and_no_spread(climbed):
+    ladder.run("small", seeds=1)
+    assert "| low | one thing | 1 | 1.000 |" in ladder.table("small")
+
+
 def test_rows_of_systems_and_of_the_ladder_share_a_file(climbed):
     results.write("small", {"systems": {"real": {}}})
     ladder.run("small", seeds=1)
