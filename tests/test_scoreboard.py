@@ -172,6 +172,17 @@ def test_tables_show_real_speech_first_with_intervals(recorded):
         scoreboard.enhancement_rows("real", "Krisp")
 
 
+def test_a_difference_is_taken_mixture_by_mixture(recorded):
+    document = results.read("enhancement")
+    hard_and_easy = {"voice": ["a", "b", "c"], **dict.fromkeys(benchmarks.MEASURES, [1.0, 5.0, 9.0])}
+    better = {"voice": ["a", "b", "c"], **dict.fromkeys(benchmarks.MEASURES, [1.9, 6.0, 10.1])}
+    document["systems"]["real"]["DTLN"]["each"] = hard_and_easy
+    document["systems"]["real"]["this course"]["each"] = better
+    results.write("enhancement", document)
+    mean, low, high = scoreboard.enhancement_difference("real", "this course", "DTLN")["pesq"]
+    assert mean == pytest.approx(1.0) and 0.85 < low < mean < high < 1.15
+
+
 def test_tables_say_so_where_nothing_is_recorded(home):
     assert "nothing recorded yet" in scoreboard.enhancement_table("real")
     assert "nothing recorded yet" in ladder.table("speech_detector")
