@@ -281,7 +281,7 @@ def test_the_bundled_clip_is_cleaned_at_once():
     assert list(shown._place.children[0]._clips) == ["before", "after"]
     assert shown.real_time_factor > 0
     assert re.search(
-        r"Bundled clip &#x27;first&#x27;: 0.6 s cleaned in .* real-time factor .* fell by [89]",
+        r"Bundled clip &#x27;first&#x27;: 0.6 s cleaned in .* real-time factor .* changed by -[89]",
         shown._note.value,
     )
 
@@ -316,6 +316,7 @@ def test_pressing_before_a_recording_says_what_to_do():
         shown.result  # noqa: B018
     shown.button.click()
     assert "nothing recorded yet" in shown._note.value and 'role="alert"' in shown._note.value
+    assert "then press “Remove the noise”" in shown._note.value
     with pytest.raises(audio.AudioError, match="nothing recorded yet"):
         shown.result  # noqa: B018
 

@@ -25,6 +25,7 @@ System = Callable[[np.ndarray], np.ndarray]
 NOISY, CLEAN = "noisy", "clean"
 SILENT_DB = -80.0
 SHORTEST_SECONDS = 0.1
+PRESS = "Remove the noise"
 
 
 def run_system(system: System, waveform: np.ndarray, name: str = "the denoiser") -> np.ndarray:
@@ -353,6 +354,10 @@ class NoiseExplorer(HtmlFallback, widgets.VBox):
         return f"NoiseExplorer({noise} at {snr} dB, {', '.join(self._systems)})"
 
 
+def _factor(value: float) -> str:
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 class Denoiser(HtmlFallback, widgets.VBox):
     """Remove the noise from your voice, your file or a bundled clip, compare, and save the result.
 
@@ -377,9 +382,7 @@ class Denoiser(HtmlFallback, widgets.VBox):
         self.real_time_factor = math.nan
         """Seconds of computing per second of sound in the last run."""
         self.input = AudioInput(bundled, max_seconds)
-        self.button = widgets.Button(
-            description="Remove the noise", button_style="primary", layout={"width": "180px"}
-        )
+        self.button = widgets.Button(description=PRESS, button_style="primary", layout={"width": "180px"})
         self._note, self._download = widgets.HTML(), widgets.HTML()
         self._place = widgets.VBox()
         super().__init__([self.input, self.button, self._note, self._place, self._download])
@@ -396,7 +399,7 @@ class Denoiser(HtmlFallback, widgets.VBox):
         """
         if self._result is None:
             raise audio.AudioError(
-                self._gone_wrong or "nothing was cleaned yet: choose a sound and press “Remove the noise”"
+                self._gone_wrong or f"nothing was cleaned yet: choose a sound and press “{PRESS}”"
             )
         return self._result
 
@@ -438,11 +441,11 @@ class Denoiser(HtmlFallback, widgets.VBox):
         took = time.perf_counter() - start
         self.real_time_factor = took / seconds
         self._before, self._result = waveform, result
-        fall = audio.level_db(waveform) - audio.level_db(result)
+        change = audio.level_db(result) - audio.level_db(waveform)
         self._note.value = _saying(
             f"{source[0].upper()}{source[1:]}: {seconds:.1f} s cleaned in {took:.2f} s, real-time factor "
-            f"{self.real_time_factor:.3f}. "
-            + ("Nothing is left." if math.isinf(fall) else f"The level fell by {fall:.1f} dB.")
+            f"{_factor(self.real_time_factor)}. "
+            + ("Nothing is left." if math.isinf(change) else f"The level changed by {change:+.1f} dB.")
         )
         _replace(self._place, ABPlayer({"before": waveform, "after": result}))
         self._download.value = self._link()
@@ -460,8 +463,10 @@ class Denoiser(HtmlFallback, widgets.VBox):
         try:
             sound, source = self.input.audio, self.input.source
         except audio.AudioError as error:
-            self._result, self._gone_wrong = None, str(error)
-            self._download.value, self._note.value = "", _problem(str(error))
+            # The recorder speaks to those who use it in a cell.
+            words = str(error).replace("run this cell again", f"press “{PRESS}”")
+            self._result, self._gone_wrong = None, words
+            self._download.value, self._note.value = "", _problem(words)
             _replace(self._place)
             return
         try:

@@ -23,22 +23,21 @@ function render({ model, el }) {
   // --- parts ---------------------------------------------------------------------------------------------
 
   const root = make("div", { className: "course-widget mask-pad" });
-  root.dataset.lmSuppressShortcuts = "true"; // keys typed here are not JupyterLab's commands
   const slider = (label, min, max, step, value, unit) => {
-    const input = make("input", { type: "range", min, max, step, value, ariaLabel: label });
-    const output = make("output", { className: "time", style: "min-width:44px" });
+    const input = make("input", { type: "range", min, max, step, value, ariaLabel: label, style: "min-width:40px" });
+    const output = make("output", { className: "time", style: "min-width:36px" });
     const show = () => (output.textContent = input.value + unit);
     input.addEventListener("input", show);
     show();
-    return [input, make("label", { style: "flex:1;min-width:200px" }, label, input, output)];
+    return [input, make("label", { style: "flex:1 1 170px;min-width:0" }, make("span", { textContent: label, style: "white-space:nowrap" }), input, output)];
   };
   const [size, sizeLabel] = slider("Brush size", 4, 80, 1, 24, " px");
-  const [gain, gainLabel] = slider("Brush gain (0 removes)", 0, 1, 0.1, 0, "");
+  const [gain, gainLabel] = slider("Brush gain", 0, 1, 0.1, 0, "");
   const button = (name, onclick) => make("button", { type: "button", onclick }, name);
   const canvas = make("canvas", { style: "display:block;width:100%;margin:8px 0;cursor:crosshair;touch-action:none" });
   canvas.setAttribute("role", "img");
   const field = (label, value, max, step) =>
-    make("input", { type: "number", min: 0, max, step, value, ariaLabel: label, style: "width:84px;font:inherit" });
+    make("input", { type: "number", min: 0, max, step, value, ariaLabel: label, style: "width:70px;font:inherit" });
   const from = field("From second", 0, seconds.toFixed(2), 0.01), to = field("To second", seconds.toFixed(2), seconds.toFixed(2), 0.01);
   const low = field("From hertz", 0, top, 50), high = field("To hertz", top, top, 50);
   const number = (input) => (input.value === "" ? null : Number(input.value));
@@ -58,6 +57,8 @@ function render({ model, el }) {
     make("div", { className: "row" }, sizeLabel, gainLabel,
       button("Undo", () => model.send({ kind: "undo" })), button("Clear", () => model.send({ kind: "clear" }))),
     canvas, rectangle, note, problem);
+  // Keys typed here are not JupyterLab's commands: it asks the focused element first, so each says so itself.
+  for (const element of [root, ...root.querySelectorAll("input, button")]) element.dataset.lmSuppressShortcuts = "true";
 
   // --- drawing -------------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ function render({ model, el }) {
     pen.textAlign = "right";
     pen.fillText("time (s)", LEFT + width, TOP + HEIGHT + 20);
     pen.textAlign = "left";
-    pen.fillText("blue: removed", LEFT, TOP + HEIGHT + 20);
+    pen.fillText("Blue: removed. A gain of 0 removes, 1 keeps.", LEFT, TOP + HEIGHT + 20);
   }
 
   const redraw = () => {

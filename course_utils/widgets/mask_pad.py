@@ -155,7 +155,8 @@ class MaskPad(HtmlFallback, widgets.VBox):
             self._ideal_result = apply_mask(self.noisy, self.ideal_mask)
 
         self.canvas = MaskCanvas(self._decibels, seconds, self._obey)
-        self._place = widgets.VBox()
+        # Each stroke brings a new player; without a height of its own the page would jump meanwhile.
+        self._place = widgets.VBox(layout={"min_height": "440px" if self.reference is not None else "270px"})
         super().__init__([self.canvas, self._place])
         self._show()
 
@@ -329,7 +330,7 @@ class MaskPad(HtmlFallback, widgets.VBox):
     def _show(self) -> None:
         self.canvas.show(self._mask, self._words())
         gone = self._place.children
-        self.player = ABPlayer(self._clips(), self._transcript, pictures=False)
+        self.player = ABPlayer(self._clips(), self._transcript)
         """Plays the sound before and after the mask, and what the ideal mask leaves, if that is known."""
         self._place.children = [self.player]
         for player in gone:
