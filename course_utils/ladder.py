@@ -16,7 +16,7 @@ import numpy as np
 
 from course_utils import peers, results
 
-_NOT_FIGURES = ("rung", "seed", "steps", "fingerprint")
+_NOT_FIGURES = ("rung", "seed", "steps", "asked", "fingerprint")
 
 
 def _module(topic: str) -> ModuleType:
@@ -67,18 +67,20 @@ def run(
         raise ValueError(f"{topic} has no rung {unknown[0]!r}; there are {', '.join(module.RUNGS)}")
     if seeds < 1:
         raise ValueError(f"seeds: expected at least 1, got {seeds}")
-    wanted_steps = steps or inspect.signature(module.ladder).parameters["steps"].default
+    # A module may leave it to each rung how many steps it takes; then its default is None.
+    default = steps or inspect.signature(module.ladder).parameters["steps"].default
     # Seed by seed, so that a run that is stopped has compared all rungs.
     for seed in range(seeds):
         for rung in rungs or module.RUNGS:
             known = [row for row in rows(topic) if (row["rung"], row["seed"]) == (rung, seed)]
             if not again and any(
-                row["fingerprint"] == fingerprint and wanted_steps in (None, row["steps"]) for row in known
+                row["fingerprint"] == fingerprint and (row.get("asked") == steps or row["steps"] == default)
+                for row in known
             ):
                 continue
             print(f"{topic}: {rung}, seed {seed} ...", flush=True)
             figures = module.ladder(rung, seed, **({} if steps is None else {"steps": steps}))
-            row = {"rung": rung, "seed": seed, "steps": figures.get("steps", wanted_steps)}
+            row = {"rung": rung, "seed": seed, "steps": figures.get("steps", default), "asked": steps}
             _record(topic, {**figures, **row, "fingerprint": fingerprint}, list(module.RUNGS))
     return rows(topic)
 

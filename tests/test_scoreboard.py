@@ -8,6 +8,7 @@ import textwrap
 import types
 
 import pytest
+import torch
 
 from course_utils import benchmarks, checkpoints, cli, ladder, peers, results, scoreboard
 
@@ -183,6 +184,30 @@ def test_a_difference_is_taken_mixture_by_mixture(recorded):
     assert mean == pytest.approx(1.0) and 0.85 < low < mean < high < 1.15
 
 
+class Stream:
+    def push(self, chunk):
+        assert len(chunk) <= 256
+        return chunk
+
+    def finish(self):
+        return []
+
+
+def test_the_cost_of_our_model_is_that_of_its_streams(monkeypatch):
+    model = torch.nn.Linear(3, 4)
+    model.delay_samples, model.stream = 512, Stream
+    monkeypatch.setattr(scoreboard, "_load", lambda name: model)
+    cost = scoreboard._cost(scoreboard.OURS)
+    assert cost["parameters"] == 16 and cost["delay_ms"] == 32
+    assert 0 < cost["real_time_factor"] == cost["real_time_factor_eager"] < 1
+    exporting = types.ModuleType("exporting")
+    exporting.to_onnx, exporting.OnnxStream = lambda model, path: path, lambda path: Stream()
+    monkeypatch.setitem(sys.modules, "exporting", exporting)
+    monkeypatch.setattr(torch.nn.Linear, "__module__", "exporting")
+    assert scoreboard._cost(scoreboard.OURS)["real_time_factor"] > 0
+    assert "(eager 0.2" in scoreboard._cost_cells({**cost, "real_time_factor_eager": 0.2})["RTF"]
+
+
 def test_tables_say_so_where_nothing_is_recorded(home):
     assert "nothing recorded yet" in scoreboard.enhancement_table("real")
     assert "nothing recorded yet" in ladder.table("speech_detector")
@@ -314,11 +339,27 @@ def test_other_steps_and_other_code_train_again(climbed):
     ladder.run("small", seeds=1)
     ladder.run("small", seeds=1, steps=20)
     assert len(climbed.trained) == 4 and {row["steps"] for row in ladder.rows("small")} == {20}
-    assert ladder.problems("small") == []
+    ladder.run("small", seeds=1, steps=20)
+    assert len(climbed.trained) == 4 and ladder.problems("small") == []
     edit(climbed.path, "seed + 1", "seed + 2")
     assert "the ladder's rows high, low are stale" in ladder.problems("small")[0]
     ladder.run("small", seeds=1, steps=20)
     assert len(climbed.trained) == 6 and ladder.problems("small") == []
+
+
+def test_rungs_with_steps_of_their_own_are_found_again(climbed):
+    module = sys.modules["course_utils.models.small"]
+    trained = climbed.trained
+
+    def ladder_of_rungs(rung, seed, steps=None):
+        trained.append((rung, seed))
+        return {"rung": rung, "seed": seed, "steps": steps or 700, "loss": 1.0}
+
+    module.ladder = ladder_of_rungs
+    ladder.run("small", seeds=1, steps=5)
+    ladder.run("small", seeds=1)
+    ladder.run("small", seeds=1)
+    assert len(trained) == 4 and [row["steps"] for row in ladder.rows("small")] == [700, 700]
 
 
 def test_the_table_shows_mean_and_spread(climbed, capsys):
