@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import math
 import platform
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from course_utils import benchmarks, checkpoints, data, metrics, peers, results, shipped
 
@@ -74,7 +76,7 @@ def _enhancement() -> Iterator[Entry]:
     for grid in _GRIDS:
         for name, (fingerprint, load) in systems.items():
             known = results.digest(fingerprint, measured, _enhancement_data(grid))
-            yield Entry(grid, name, known, partial(_enhance_grid, grid, name, load))
+            yield Entry(grid, name, known, partial(_enhance_grid, grid, name, load, known))
     for name, (fingerprint, _) in systems.items():
         if name != UNPROCESSED:
             yield Entry("cost", name, results.digest(fingerprint), partial(_cost, name))
@@ -114,13 +116,42 @@ def _enhancement_data(grid: str) -> str:
 _mixtures = cache(benchmarks.enhancement)
 
 
-def _enhance_grid(grid: str, name: str, load: Callable) -> dict[str, Any]:
-    rows = benchmarks.score(load(), _mixtures(grid), progress=f"{name} on {grid}")
+def _enhance_grid(grid: str, name: str, load: Callable, fingerprint: str) -> dict[str, Any]:
+    mixtures, enhance = _mixtures(grid), load()
+    with _Unfinished(fingerprint) as unfinished:
+        rows = unfinished.rows
+        todo = tqdm(mixtures[len(rows) :], f"{name} on {grid}", len(mixtures), initial=len(rows), delay=2)
+        for mixture in todo:
+            unfinished.add(*benchmarks.score(enhance, [mixture], progress=False))
     return {
         "mean": benchmarks.summarise(rows),
         "by": {by: benchmarks.summarise(rows, by) for by in ("sex", "noise_type", "snr_db")},
         "each": {column: [row[column] for row in rows] for column in rows[0]},
     }
+
+
+class _Unfinished:
+    """Rows of a measurement that takes minutes, kept in the cache until it is complete, so that it can be stopped."""
+
+    def __init__(self, fingerprint: str):
+        self._path = data.cache_folder() / "scoreboard" / f"{fingerprint}.jsonl"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self._path.read_text().splitlines(keepends=True) if self._path.is_file() else []
+        whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off
+        self._path.write_text("".join(whole))
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole]
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def __enter__(self) -> _Unfinished:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            self._path.unlink()
 
 
 def _cost(name: str) -> dict[str, Any]:

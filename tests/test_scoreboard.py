@@ -32,7 +32,7 @@ def measured(monkeypatch, seen=None):
     """Let measuring cost nothing, and note what was measured."""
     figures = dict.fromkeys(benchmarks.MEASURES, INTERVAL)
 
-    def grid(name, system, load):
+    def grid(name, system, load, fingerprint):
         (seen if seen is not None else []).append((name, system))
         by = {"sex": {"f": figures, "m": figures}, "snr_db": {-5: figures, 0: figures, 10: figures}}
         each = {"id": ["a", "b"], "si_sdr": [0.5, 1.5]}
@@ -150,7 +150,7 @@ def test_the_command_fails_with_a_sentence_when_stale(recorded, monkeypatch, cap
 def test_a_missing_peer_keeps_the_old_record_and_is_named(recorded, monkeypatch):
     before = results.read("enhancement")["systems"]["real"]["DTLN"]
 
-    def missing(grid, name, load):
+    def missing(grid, name, load, fingerprint):
         raise peers.MissingPeer(f"{name} is not available; run: course install peers")
 
     monkeypatch.setattr(scoreboard, "_enhance_grid", missing)
@@ -171,6 +171,32 @@ def test_tables_show_real_speech_first_with_intervals(recorded):
     ]
     with pytest.raises(ValueError, match="no record of 'Krisp'"):
         scoreboard.enhancement_rows("real", "Krisp")
+
+
+def test_a_measurement_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    mixtures = benchmarks.enhancement("own", 4)
+    monkeypatch.setattr(scoreboard, "_mixtures", lambda grid: mixtures)
+    monkeypatch.setattr(scoreboard.benchmarks, "MEASURES", ("si_sdr",))
+    score = benchmarks.score
+    monkeypatch.setattr(benchmarks, "score", lambda *args, **kw: score(*args, measures=("si_sdr",), **kw))
+    heard = []
+
+    def enhance(noisy):
+        heard.append(len(noisy))
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+        return noisy
+
+    arguments = "own", "system", lambda: enhance, "abc"
+    with pytest.raises(KeyboardInterrupt):
+        scoreboard._enhance_grid(*arguments)
+    with open(tmp_path / "scoreboard" / "abc.jsonl", "a") as file:
+        file.write('{"id": "cut o')
+    record = scoreboard._enhance_grid(*arguments)
+    assert len(heard) == 5, "two before, and two after"
+    assert record["each"]["id"] == [mixture.id for mixture in mixtures]
+    assert not list((tmp_path / "scoreboard").iterdir())
 
 
 def test_a_difference_is_taken_mixture_by_mixture(recorded):
