@@ -171,7 +171,7 @@ EXERCISES = {
     exercise.name: exercise
     for exercise in (
         Exercise(
-            "si_sdr",
+            "distortion_ratio",
             _si_sdr,
             _pairs,
             "alpha = (estimate . clean) / (clean . clean); compare the power of alpha * clean with that of the rest.",
@@ -280,7 +280,7 @@ EXERCISES = {
     )
 }
 
-si_sdr = EXERCISES["si_sdr"]
+distortion_ratio = EXERCISES["distortion_ratio"]
 ratio_mask = EXERCISES["ratio_mask"]
 wiener_gain = EXERCISES["wiener_gain"]
 erb_edges = EXERCISES["erb_edges"]
