@@ -119,10 +119,10 @@ _mixtures = cache(benchmarks.enhancement)
 def _enhance_grid(grid: str, name: str, load: Callable, fingerprint: str) -> dict[str, Any]:
     mixtures, enhance = _mixtures(grid), load()
     with _Unfinished(fingerprint) as unfinished:
-        rows = unfinished.rows
-        todo = tqdm(mixtures[len(rows) :], f"{name} on {grid}", len(mixtures), initial=len(rows), delay=2)
-        for mixture in todo:
-            unfinished.add(*benchmarks.score(enhance, [mixture], progress=False))
+        for mixture in tqdm(mixtures, f"{name} on {grid}", delay=2):
+            if mixture.id not in unfinished.rows:
+                unfinished.add(*benchmarks.score(enhance, [mixture], progress=False))
+        rows = [unfinished.rows[mixture.id] for mixture in mixtures]
     return {
         "mean": benchmarks.summarise(rows),
         "by": {by: benchmarks.summarise(rows, by) for by in ("sex", "noise_type", "snr_db")},
@@ -139,10 +139,10 @@ class _Unfinished:
         lines = self._path.read_text().splitlines(keepends=True) if self._path.is_file() else []
         whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off
         self._path.write_text("".join(whole))
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole]
+        self.rows: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, whole)}
 
     def add(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
+        self.rows[row["id"]] = row
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -151,7 +151,7 @@ class _Unfinished:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
 
 
 def _cost(name: str) -> dict[str, Any]:
