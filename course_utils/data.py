@@ -346,7 +346,12 @@ class _Decoded:
 
 
 def _cache_path() -> Path:
-    return cache_folder() / f"decoded-{manifest().key}"
+    return _cache_of(cache_folder(), root(), manifest().key)
+
+
+@lru_cache(maxsize=4)
+def _cache_of(folder: Path, _root: Path, _key: str) -> Path:
+    return folder / f"decoded-{manifest().speech_key}"
 
 
 @lru_cache(maxsize=4)

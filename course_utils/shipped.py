@@ -56,6 +56,12 @@ class Manifest:
     files: dict[str, dict]
     key: str
 
+    @property
+    def speech_key(self) -> str:
+        """Changes when the speech does: a new checkpoint is no reason to decode it again."""
+        speech = {name: entry for name, entry in self.files.items() if name.startswith("speech/")}
+        return hashlib.sha256(json.dumps(speech, sort_keys=True).encode()).hexdigest()[:16]
+
 
 def manifest() -> Manifest:
     """The manifest of the data folder.
