@@ -136,7 +136,6 @@ export default () => {
         return element;
       };
       const root = make("div", { className: `course-widget player${blind ? " blind" : ""}` });
-      root.dataset.lmSuppressShortcuts = "true"; // keys typed here are not JupyterLab's commands
       if (model.get("_transcript"))
         root.append(make("div", { className: "transcript", textContent: `“${model.get("_transcript")}”` }));
 
@@ -229,6 +228,8 @@ export default () => {
       };
       views.add(view);
       model.on("change:_trial change:_note", refresh);
+      // Keys typed here are not JupyterLab's commands. It asks the focused element first, so each one says it.
+      for (const element of [root, ...root.querySelectorAll("input, button")]) element.dataset.lmSuppressShortcuts = "true";
       el.appendChild(root);
       refresh();
       view();

@@ -16,6 +16,7 @@ function render({ model, el }) {
 
   el.innerHTML = '<div class="course-widget"></div>';
   const svg = make("svg", { tabindex: 0, role: "application", style: "display:block;max-width:100%;touch-action:none" }, el.firstChild);
+  svg.dataset.lmSuppressShortcuts = "true"; // arrow keys are for the melody, not for JupyterLab
 
   const name = (pitch) => (pitch ? NAMES[pitch % 12] + (Math.floor(pitch / 12) - 1) : "rest");
 
