@@ -35,7 +35,7 @@ def _filter(waveform: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> n
     return np.fft.irfft(np.fft.rfft(waveform) * gain(frequency), len(waveform))
 
 
-def _power_law(seconds: float, seed: int, exponent: float) -> np.ndarray:
+def _power_law(seconds: float, seed: int | np.random.Generator, exponent: float) -> np.ndarray:
     """Noise whose power falls as 1 / frequency ** exponent, from 20 Hz up (below, nothing is audible)."""
     noise = np.random.default_rng(seed).standard_normal(_samples(seconds))
     return _level(_filter(noise, lambda f: (f >= 20) * np.maximum(f, 20) ** (-exponent / 2)))
@@ -182,6 +182,12 @@ def generate(kind: str, seconds: float, seed: int) -> np.ndarray:
 #
 # Sounds that no real thing makes exactly, in endless variety: what is learnt from them carries over to noises
 # that were never heard. They are for training only, so they stand in none of the lists above.
+
+
+def coloured(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
+    """Noise that falls by 0 to 9 dB per octave, at random: from hiss to rumble, as air and engines have it."""
+    rng = np.random.default_rng(seed)
+    return _power_law(seconds, rng, rng.uniform(0, 3))
 
 
 def tones(seconds: float, seed: int | np.random.Generator) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_bad_requests_are_refused_in_words():
         noise.babble([np.ones(10)] * 5 + [np.ones(0)], 1.0, 0)
 
 
-@pytest.mark.parametrize("make", [noise.tones, noise.knocks])
+@pytest.mark.parametrize("make", [noise.coloured, noise.tones, noise.knocks])
 def test_an_invented_sound_is_playable_and_depends_only_on_its_seed(make):
     first, again, other = make(2.0, 1), make(2.0, 1), make(2.0, 2)
     assert first.dtype == np.float32 and first.shape == (32000,)
@@ -109,6 +109,11 @@ def test_invented_tones_are_tonal_and_invented_knocks_are_single_events():
         spectrum = np.abs(np.fft.rfft(noise.tones(1.0, seed))) ** 2
         assert peakiness(spectrum) > 30, "that of white noise is about 9"
         assert peakiness(np.abs(noise.knocks(4.0, seed))) > 5
+
+
+def test_coloured_noise_falls_by_up_to_nine_decibels_per_octave():
+    slopes = [np.polyfit(range(6), octave_levels(noise.coloured(4.0, seed)), 1)[0] - 3 for seed in range(12)]
+    assert -9.5 < min(slopes) < -6 and -3 < max(slopes) < 0.5
 
 
 def test_a_swell_is_a_volume_and_never_silent():
