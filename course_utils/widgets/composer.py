@@ -59,21 +59,26 @@ class ComposerExplorer(HtmlFallback, widgets.VBox):
         seed: int = 0,
     ):
         self._model, self._steps, self._lock = model, steps, threading.Lock()
-        looks = {"style": {"description_width": "110px"}, "continuous_update": False}
+        looks = {
+            "style": {"description_width": "90px"},
+            "layout": {"width": "300px"},
+            "continuous_update": False,
+        }
         self.controls: dict[str, widgets.Widget] = {
             "temperature": widgets.FloatSlider(
                 temperature, min=0.2, max=1.6, step=0.1, description="temperature", **looks
             ),
             "top_p": widgets.FloatSlider(top_p, min=0.5, max=1.0, step=0.05, description="top-p", **looks),
             "seed": widgets.BoundedIntText(
-                seed, min=0, max=9999, description="seed", style={"description_width": "110px"}
+                seed, min=0, max=9999, description="seed", layout={"width": "190px"}
             ),
         }
         """The controls by name; `controls["temperature"].value = 0.5` does what moving it does."""
         self._note = widgets.HTML()
         grid = self._compose()
         self.roll = PianoRoll(grid, title=self._title())
-        super().__init__([widgets.HBox(list(self.controls.values())), self.roll, self._note])
+        row = widgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap"})
+        super().__init__([row, self.roll, self._note])
         self._note.value = rule_table(grid)
         for control in self.controls.values():
             control.observe(self._draw, names="value")
@@ -170,7 +175,7 @@ class HarmoniserExplorer(HtmlFallback, widgets.VBox):
         grid = model.harmonise(soprano, seed=0)
         self.roll = PianoRoll(grid, title="Harmonised")
         self._note.value = rule_table(grid)
-        row = widgets.HBox([self.text, self.seed, self.button])
+        row = widgets.HBox([self.text, self.seed, self.button], layout={"flex_flow": "row wrap"})
         super().__init__([self.pad, row, self.roll, self._note])
         self.text.observe(self._typed, names="value")
         self.button.on_click(self._draw)
