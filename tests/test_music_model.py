@@ -1,0 +1,331 @@
+"""The model of notebook 02: honest, exact, and the same with and without its cache."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils import checkpoints, data
+from course_utils.models import music as model_module
+from course_utils.models.music import (
+    Batches,
+    Composer,
+    MusicConfig,
+    TokenTransformer,
+    Writer,
+    choose,
+    compose,
+    memory,
+    places,
+    skew,
+    to_grid,
+    to_tokens,
+    transpositions,
+)
+from course_utils.music import MusicError
+
+SMALL = MusicConfig(d_model=32, n_layers=2, n_heads=4, d_head=16, max_distance=24, dropout=0.0)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["with intervals", "without intervals"])
+def model(request):
+    torch.manual_seed(0)
+    return Composer(replace(SMALL, intervals=request.param)).eval()
+
+
+@pytest.fixture(scope="module")
+def bach():
+    return data.chorales("valid")[0].pitches[:40]
+
+
+def test_relative_attention_equals_its_naive_form():
+    q, distance = torch.randn(2, 3, 17, 8), torch.randn(17, 8)
+    steps = torch.arange(17)
+    pairs = distance[(steps[:, None] - steps).clamp(min=0)]
+    naive = torch.einsum("bhid,ijd->bhij", q, pairs).tril()
+    assert torch.allclose(skew(q @ distance.flip(0).T).tril(), naive, atol=1e-5)
+
+
+def test_distances_beyond_the_table_share_its_last_vector(model, bach):
+    assert len(bach) > SMALL.max_distance
+    assert np.isfinite(model.nll(bach))
+
+
+def test_no_probability_depends_on_the_future(model, bach):
+    tokens, place = to_tokens(bach)[None], places(len(bach), (16, 0))[None]
+    for step, voice in [(0, 3), (20, 2), (39, 3)]:
+        changed = tokens.clone()
+        changed[0, step, voice] = 1 + changed[0, step, voice] % 40
+        with torch.no_grad():
+            moved = (model(tokens, place) - model(changed, place)).abs()[0] > 1e-6
+        assert not moved[:step].any() and not moved[step, :voice].any()
+        assert moved[step, voice:].all()
+
+
+def test_the_starting_class_sees_other_pieces_and_then_its_own_future():
+    class MusicTransformer(nn.Module):  # as in the notebook
+        def __init__(self, batch_first):
+            super().__init__()
+            self.embedding = nn.Embedding(64, 16)
+            layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=batch_first)
+            self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+        def forward(self, x):
+            return self.encoder(self.embedding(x))
+
+    x = torch.randint(0, 64, (3, 8))
+    changed = x.clone()
+    changed[1, 5] = (x[1, 5] + 1) % 64
+    for batch_first in (False, True):
+        starting = MusicTransformer(batch_first).eval()
+        with torch.no_grad():
+            moved = (starting(x) - starting(changed)).abs().amax(-1) > 1e-6
+        if batch_first:
+            assert moved[1, :5].all(), "no mask: earlier outputs move"
+            assert not moved[[0, 2]].any()
+        else:
+            assert moved[[0, 2], 5].all(), "axes mixed up: other pieces move"
+            assert not moved[1, 6:].any(), "and the own future does not"
+
+
+def test_the_head_gives_a_distribution_and_its_product_is_the_joint(model, bach):
+    """Sum over all basses, given the three voices above: one; and forward() is the sum of the head's terms."""
+    writer = Writer(model, (16, 0))
+    with torch.no_grad():
+        total = model(to_tokens(bach)[None], places(len(bach), (16, 0))[None])[0]
+        for t, chord in enumerate(to_tokens(bach)):
+            context, above = writer.context(), []
+            for v in range(4):
+                scores = model.head.logits(v, context, writer.last, above).log_softmax(-1)[0]
+                assert float(scores.exp().sum()) == pytest.approx(1, abs=1e-5)
+                assert float(scores[chord[v]]) == pytest.approx(float(total[t, v]), abs=1e-4)
+                above.append(chord[v : v + 1])
+            writer.write(chord[None])
+
+
+def test_probabilities_of_all_chords_of_two_voices_add_up_to_one(model):
+    with torch.no_grad():
+        writer = Writer(model, (16, 0))
+        context = writer.context()
+        soprano = model.head.logits(0, context, writer.last, []).softmax(-1)[0]
+        every = torch.arange(model_module.N_TOKENS)
+        alto = model.head.logits(1, context.expand(64, -1, -1), writer.last.expand(64, -1), [every]).softmax(
+            -1
+        )
+    assert float((soprano[:, None] * alto).sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_cached_and_uncached_generation_are_identical(model):
+    steps, generator = 70, torch.Generator().manual_seed(3)  # beyond the cache's first buffer
+    tokens = torch.zeros(1, 0, 4, dtype=torch.long)
+    with torch.inference_mode():
+        for t in range(steps):
+            padded = nn.functional.pad(tokens, (0, 0, 0, 1))
+            held, reached = memory(padded)
+            last = model_module.shift(padded, model_module.START)
+            known = last, model_module.shift(held, 0), model_module.shift(reached, model_module.NO_LEAP)
+            context, notes = model.trunk(*known, places(t + 1, (16, 4))[None])[:, -1], []
+            for v in range(4):
+                notes.append(choose(model.head.logits(v, context, last[:, -1], notes), 1.0, 0.9, generator))
+            tokens = torch.cat([tokens, torch.stack(notes, 1)[:, None]], 1)
+    written = model.generate(steps, top_p=0.9, seed=3, metre=(16, 4))
+    assert np.array_equal(written, to_grid(tokens[0]))
+
+
+def test_memory_counts_held_steps_and_the_leap_that_reached_a_note():
+    voice = [60, 60, 64, 64, 64, 0, 64, 60, *[60] * 20]
+    held, reached = memory(to_tokens(np.array([[p, 0, 0, 0] for p in voice]))[None])
+    assert held[0, :8, 0].tolist() == [1, 2, 1, 2, 3, 1, 1, 1] and held.max() == model_module.MAX_HELD
+    none = model_module.NO_LEAP
+    assert reached[0, :8, 0].tolist() == [none, none, 16, 16, 16, none, none, 8]
+
+
+# --- likelihood ----------------------------------------------------------------------------------------------
+
+
+def test_without_a_metre_the_likelihood_is_the_sum_over_metres(model, bach):
+    joint = [-model.nll(bach, metre=m) * bach.size for m in model_module.METRES]
+    prior = np.array(list(model_module.METRES.values())) / sum(model_module.METRES.values())
+    assert -np.logaddexp.reduce(joint + np.log(prior)) / bach.size == pytest.approx(model.nll(bach), abs=1e-6)
+
+
+def test_averaging_over_keys_averages_probabilities(model, bach):
+    single = [model.log_probs(bach, (16, 0), (k,)).exp() for k in (0, 2)]
+    both = model.log_probs(bach, (16, 0), (0, 2)).exp()
+    assert torch.allclose(both, (single[0] + single[1]) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", [[[67, 64, 60, 48]], [[0, 0, 0, 0]], [[92, 92, 30, 30]]])
+def test_one_step_silence_and_the_outermost_pitches_have_a_likelihood(model, grid):
+    assert 0 < model.nll(np.array(grid)) < 50
+
+
+def test_music_that_is_no_chorale_has_a_likelihood_too(model):
+    noise = np.random.default_rng(0).integers(30, 93, (100, 4))
+    assert np.isfinite(model.nll(noise))
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [np.zeros((0, 4), int), np.zeros((8, 3), int), np.full((8, 4), 20), np.full((8, 4), 60.5), [[[60] * 4]]],
+)
+def test_what_is_no_grid_is_refused(model, grid):
+    with pytest.raises(MusicError):
+        model.nll(np.array(grid))
+
+
+def test_an_unknown_metre_is_refused(model, bach):
+    with pytest.raises(ValueError, match="bars of"):
+        model.nll(bach, metre=(20, 0))
+
+
+# --- writing -------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_decides_and_a_prompt_is_kept(model, bach):
+    once, again, other = (model.generate(24, prompt=bach[:8], seed=s) for s in (1, 1, 2))
+    assert np.array_equal(once, again) and not np.array_equal(once, other)
+    assert np.array_equal(once[:8], bach[:8]) and once.shape == (24, 4)
+    assert np.array_equal(model.generate(4, prompt=bach), bach[:4])
+
+
+def test_several_pieces_at_once_are_different_pieces(model):
+    pieces = compose(model, 16, count=3)
+    assert pieces.shape == (3, 16, 4)
+    assert not np.array_equal(pieces[0], pieces[1])
+
+
+def test_temperature_zero_is_greedy_and_top_p_cuts_the_tail():
+    logits = torch.tensor([[0.15, 0.5, 0.05, 0.3]]).log().expand(500, -1)
+    generator = torch.Generator().manual_seed(0)
+    assert set(choose(logits, 0, 1.0, generator).tolist()) == {1}
+    assert set(choose(logits, 1.0, 0.4, generator).tolist()) == {1}
+    assert set(choose(logits, 1.0, 0.7, generator).tolist()) == {1, 3}
+    assert set(choose(logits, 1.0, 1.0, generator).tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}])
+def test_settings_out_of_range_are_refused(model, wrong):
+    with pytest.raises(ValueError, match="expected"):
+        model.generate(**{"steps": 8, **wrong})
+
+
+def test_harmonising_keeps_the_soprano_and_follows_its_seed(model, bach):
+    once, again = (model.harmonise(bach[:, 0], seed=5, particles=6) for _ in range(2))
+    assert np.array_equal(once[:, 0], bach[:, 0]) and np.array_equal(once, again)
+    assert model.harmonise([67], particles=1).shape == (1, 4)
+
+
+@pytest.mark.parametrize("soprano", [[], [200], [[60, 62]], [60.5]])
+def test_a_soprano_that_can_not_be_sung_is_refused(model, soprano):
+    with pytest.raises(ValueError):
+        model.harmonise(soprano)
+
+
+# --- training ------------------------------------------------------------------------------------------------
+
+
+def test_transpositions_stay_in_the_range_of_the_voices():
+    for chorale in data.chorales("train")[:20]:
+        for shift in transpositions(chorale.pitches):
+            sung = np.where(chorale.pitches > 0, chorale.pitches + shift, 0)
+            low, high = np.where(sung > 0, sung, 99).min(0), sung.max(0)
+            assert (
+                shift == 0
+                or ((low >= model_module.SUNG[:, 0] - 2) & (high <= model_module.SUNG[:, 1] + 2)).all()
+            )
+    assert transpositions(np.array([[81, 53, 69, 36]])) == [-2, -1, 0, 1, 2]
+
+
+def test_the_same_step_gives_the_same_batch_and_windows_come_from_the_pieces():
+    chorales = data.chorales("train")[:3]
+    batches = Batches(chorales, length=32, count=4, transpose=False)
+    once, again, other = batches(5), batches(5), batches(6)
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    assert not torch.equal(once[0], other[0])
+    for window in once[0]:
+        assert any(
+            np.array_equal(to_grid(window), c.pitches[i : i + 32])
+            for c in chorales
+            for i in range(0, len(c.pitches) - 31, 4)
+        )
+
+
+def test_a_small_model_learns_a_single_piece():
+    torch.manual_seed(0)
+    chorale = data.chorales("train")[0]
+    small, batches = Composer(SMALL), Batches([chorale], length=64, count=4, transpose=False)
+    optimizer = torch.optim.AdamW(small.parameters(), lr=5e-3)
+    losses = []
+    for step in range(40):
+        loss = model_module.loss_fn(small.train(), batches(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_rungs_over_single_notes_are_causal_too(bach):
+    tokens, place = to_tokens(bach[:16])[None], places(16, (16, 0))[None]
+    changed = tokens.clone()
+    changed[0, 9, 1] += 1
+    for relative in (False, True):
+        config = MusicConfig(d_model=32, n_layers=1, n_heads=4, dropout=0.0, relative=relative)
+        rung = TokenTransformer(config, features=True).eval()
+        with torch.no_grad():
+            moved = (rung(tokens, place) - rung(changed, place)).abs()[0].flatten() > 1e-6
+        assert not moved[: 4 * 9 + 1].any() and moved[4 * 9 + 1 :].any()
+
+
+# --- the shipped checkpoint ------------------------------------------------------------------------------------
+
+shipped = pytest.mark.skipif(
+    "music" not in checkpoints.available(), reason="train it with `course train music`"
+)
+
+
+@shipped
+def test_the_checkpoint_reaches_its_figure_on_validation_pieces():
+    composer = checkpoints.load("music")
+    assert sum(p.numel() for p in composer.parameters()) <= 2_500_000
+    valid = data.chorales("valid")
+    assert model_module.mean_nats(valid, model_module.evaluate(composer, valid, metre_given=True)) <= 0.355
+
+
+@shipped
+def test_the_cache_pays():
+    composer, threads = checkpoints.load("music"), torch.get_num_threads()
+
+    def seconds(work):
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def pass_over(steps):
+        nothing = torch.zeros(1, steps, 4, dtype=torch.long)
+        with torch.inference_mode():
+            composer.trunk(nothing, nothing, nothing, places(steps, (16, 0))[None])
+
+    torch.set_num_threads(1)
+    try:
+        composer.generate(4)
+        with_cache = seconds(lambda: composer.generate(256))
+        without = 32 * sum(seconds(lambda t=t: pass_over(t)) for t in range(16, 256, 32))
+    finally:
+        torch.set_num_threads(threads)
+    assert without > 3 * with_cache
+
+
+@shipped
+def test_the_checkpoint_is_surprised_by_bach_in_random_order():
+    from course_utils import music
+
+    composer = checkpoints.load("music")
+    grids = [c.pitches for c in data.chorales("valid")[:5]]
+    assert np.mean([composer.nll(music.shuffled(g)) for g in grids]) > 2 * np.mean(
+        [composer.nll(g) for g in grids]
+    )
