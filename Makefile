@@ -22,6 +22,7 @@ check: $(READY)  ## lint, and whatever is derived is fresh
 	$(BIN)/course export --check
 	$(BIN)/python -m data.build.manifest --check
 	$(BIN)/python -m data.build.report --check
+	$(BIN)/course scoreboard --check
 
 models: $(READY)  ## train every shipped checkpoint again (hours)
 	for name in $$(ls course_utils/models | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do $(BIN)/course train $$name || exit 1; done
