@@ -235,6 +235,18 @@ def swell(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
     return 10 ** (decibels / 20)
 
 
+def low(count: int, corner: float, seed: int | np.random.Generator) -> np.ndarray:
+    """`count` samples of noise below about `corner` Hz (12 dB per octave above it), root mean square 1."""
+    wave = _filter(np.random.default_rng(seed).standard_normal(count), lambda f: 1 / (1 + (f / corner) ** 2))
+    return wave / np.sqrt(np.mean(wave**2) + 1e-12)
+
+
+def tilt(waveform: np.ndarray, decibels: float) -> np.ndarray:
+    """`waveform` (time,) brighter by `decibels` per octave from 200 to 8,000 Hz, or darker; the level stays."""
+    bright = _filter(waveform, lambda f: (np.maximum(f, 200) / 200) ** (decibels / 6.02))
+    return bright * np.sqrt(np.mean(np.square(waveform)) / (np.mean(bright**2) + 1e-12))
+
+
 def equalise(waveform: np.ndarray, decibels: float, seed: int | np.random.Generator) -> np.ndarray:
     """`waveform` (time,) through an equaliser of nine random gains within +-`decibels`; the level stays."""
     rng, waveform = np.random.default_rng(seed), np.asarray(waveform, dtype=np.float64)

@@ -205,7 +205,8 @@ def fit(
         every: steps between evaluations; None: only at the end.
         state: file to resume from when it exists, and to write every `save_every` steps and at the end.
         save_every: steps between two writings of `state`.
-        accelerator: an `accelerate.Accelerator`, for a GPU or many machines; None: the device of the model.
+        accelerator: an `accelerate.Accelerator`, for a GPU or many processes; None: the device of the model.
+            Among many processes each draws its own batches, and the first alone measures, shows and saves.
         seed: of torch's generator (dropout, sampling inside the loss).
         title: name shown with the progress.
         show: draw progress.
@@ -224,13 +225,13 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     path = Path(state) if state else None
     history = _load_state(path, model, optimizer, average) if path and path.exists() else History()
-    wrapped = model
+    wrapped, first = model, accelerator is None or accelerator.is_main_process
     if accelerator is not None:
         wrapped, optimizer = accelerator.prepare(model, optimizer)
         if average is not None:
             average.to(accelerator.device)
 
-    process, display = psutil.Process(), _Display(title, steps, show)
+    process, display = psutil.Process(), _Display(title, steps, show and first)
     start = time.perf_counter() - history.seconds
     display.update(history)
     try:
@@ -259,18 +260,18 @@ def fit(
             if step % 20 == 0:
                 history.peak_memory_mb = max(history.peak_memory_mb, process.memory_info().rss / 2**20)
             done = step + 1
-            if evaluate is not None and (done == steps or (every and done % every == 0)):
+            if first and evaluate is not None and (done == steps or (every and done % every == 0)):
                 measured = average.module if average is not None else model
                 history.evaluations.append(
                     (done, {k: float(v) for k, v in evaluate(measured.eval()).items()})
                 )
                 history.seconds = time.perf_counter() - start
-            if path is not None and (done % save_every == 0 or done == steps):
+            if first and path is not None and (done % save_every == 0 or done == steps):
                 _save_state(path, model, optimizer, average, history)
             display.update(history)
     except KeyboardInterrupt:
         history.interrupted = True
-        if path is not None:
+        if first and path is not None:
             _save_state(path, model, optimizer, average, history)
     if average is not None and history.losses:
         model.load_state_dict(average.module.state_dict())

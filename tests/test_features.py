@@ -74,6 +74,18 @@ def test_istft_of_a_changed_spectrum_equals_librosa():
     np.testing.assert_allclose(features.istft(spectrum, length=16000), theirs, atol=1e-5)
 
 
+def test_what_inference_asked_for_first_serves_training_after():
+    features._window.cache_clear()
+    features._mel_filters.cache_clear()
+    wave = torch.randn(2048, requires_grad=True)
+    with torch.inference_mode():
+        features.stft(torch.randn(2048))
+        features.log_mel(torch.randn(2048))
+    features.istft(features.stft(wave)).sum().backward()
+    features.log_mel(wave).sum().backward()
+    assert torch.isfinite(wave.grad).all()
+
+
 def test_batches_and_gradients_pass_through():
     batch = torch.tensor(np.stack([sweep(0.5, s) for s in range(3)]))[None].requires_grad_()
     mel = features.log_mel(batch)

@@ -133,6 +133,27 @@ def test_an_equaliser_changes_the_colour_within_its_limits_and_keeps_the_level()
     assert not noise.equalise(np.zeros(100), 12, 0).any(), "silence stays silence"
 
 
+def test_a_tilt_is_the_decibels_per_octave_it_is_called_and_keeps_the_level():
+    white = noise.white(2.0, 0)
+    bright = noise.tilt(white, 4)
+    assert np.mean(bright**2) == pytest.approx(np.mean(white**2.0), rel=1e-6)
+    gain = 20 * np.log10(np.abs(np.fft.rfft(bright)[1:-1]) / np.abs(np.fft.rfft(white)[1:-1]))
+    hertz = np.fft.rfftfreq(len(white), 1 / 16000)[1:-1]
+    at = np.interp([50, 150, 1000, 2000, 4000], hertz, gain)
+    assert np.diff(at)[[0, 2, 3]] == pytest.approx([0, 4, 4], abs=0.05)
+    assert np.allclose(noise.tilt(white, 0), white, atol=1e-6)
+
+
+@pytest.mark.parametrize("corner", [20, 200, 2000])
+def test_low_noise_has_half_its_power_around_the_corner(corner):
+    wave = noise.low(64000, corner, 1)
+    assert wave.shape == (64000,) and np.mean(wave**2) == pytest.approx(1)
+    power, hertz = np.abs(np.fft.rfft(wave)) ** 2, np.fft.rfftfreq(64000, 1 / 16000)
+    assert power[hertz < corner].sum() > 0.7 * power.sum()
+    assert power[hertz > 8 * corner].sum() < 0.01 * power.sum()
+    assert np.array_equal(wave, noise.low(64000, corner, 1))
+
+
 def test_invented_sounds_are_not_in_the_lists_of_noises_to_test_with():
     assert not {"tones", "knocks"} & set(noise.GENERATORS)
 
