@@ -279,6 +279,34 @@ def enhancement_difference(grid: str, system: str, other: str) -> dict[str, tupl
     return benchmarks.summarise(rows)
 
 
+_LADDER_COUNT = 40
+"""How many mixtures of a grid the `ladder` of notebook 01 is measured on."""
+
+
+def enhancement_ladder() -> peers.MarkdownTable:
+    """The recorded rungs of notebook 01: mean and standard deviation over seeds, on the first mixtures of the grids."""
+    from course_utils import ladder
+
+    columns = {f"{grid} {key}": (grid, key) for grid in _GRIDS for key in ("si_sdr", "pesq", "stoi")}
+    rows = []
+    for system in (UNPROCESSED, "RNNoise"):  # beside what nobody trained in class, on the same mixtures
+        row = {"rung": system}
+        for grid, key in columns.values():
+            title, digits = _COLUMNS[key]
+            each = _systems("enhancement").get(grid, {}).get(system, {}).get("each", {})
+            values = [value for value in each.get(key, [])[:_LADDER_COUNT] if value is not None]
+            row[f"{grid}: {title}"] = f"{np.mean(values):.{digits}f}" if values else "–"
+        rows.append(row | {"how": "recorded"})
+    for rung, figures in ladder.summary("enhancement").items():
+        row = {"rung": figures["about"] or rung}
+        for name, (grid, key) in columns.items():
+            title, digits = _COLUMNS[key]
+            if name in figures["figures"]:
+                row[f"{grid}: {title}"] = ladder.spread(*figures["figures"][name], digits)
+        rows.append(row | {"how": f"recorded, {figures['seeds']} seeds, {figures['steps']} steps"})
+    return peers.table(rows)
+
+
 def _enhancement_text() -> str:
     parts = [
         "### Speech enhancement",
@@ -300,7 +328,12 @@ def _enhancement_text() -> str:
             f"<details><summary>SI-SDR by sex, noise and SNR ({title})</summary>\n\n{enhancement_details(grid)}\n"
             "</details>",
         ]
-    return "\n\n".join(parts)
+    parts += [
+        "**The ladder of notebook 01.** What each idea brings in the training time of a lesson, on the first "
+        f"{_LADDER_COUNT} mixtures of the grids.",
+        enhancement_ladder(),
+    ]
+    return "\n\n".join(str(part) for part in parts)
 
 
 # --- music ---------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """Recorded results say what they were made with, and whoever changes that hears of it."""
 
 import ast
+import inspect
 import json
 import shutil
 import sys
 import textwrap
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -428,3 +430,15 @@ def test_the_shipped_results_are_fresh():
     assert scoreboard.problems() == []
     for path in results.FOLDER.glob("*.json"):
         assert json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_ladder_stands_beside_doing_nothing_on_the_same_mixtures():
+    rows = str(scoreboard.enhancement_ladder()).splitlines()
+    from course_utils.models import enhancement
+
+    assert len(rows) == 2 + 2 + len(enhancement.RUNGS)
+    noisy = scoreboard.enhancement_rows("real", scoreboard.UNPROCESSED)[: scoreboard._LADDER_COUNT]
+    mean = np.mean([row["si_sdr"] for row in noisy])
+    assert rows[2].startswith(f"| unprocessed | {mean:.1f} |") and rows[3].startswith("| RNNoise |")
+    parameters = inspect.signature(enhancement.ladder).parameters
+    assert parameters["count"].default == scoreboard._LADDER_COUNT
