@@ -121,6 +121,22 @@ def test_accelerate_gives_the_same_result_on_the_cpu():
     torch.testing.assert_close(weights(accelerated), weights(plain))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_among_many_processes_the_first_alone_measures_shows_and_saves(first, tmp_path, capsys):
+    from accelerate import Accelerator
+
+    class OneOfMany(Accelerator):
+        is_main_process = first
+
+    path = tmp_path / "state.safetensors"
+    history = training.fit(
+        model(), batches, loss_fn, 4, evaluate=lambda net: {"figure": 1.0}, state=path,
+        accelerator=OneOfMany(cpu=True),
+    )  # fmt: skip
+    assert len(history.losses) == 4
+    assert path.exists() == bool(history.evaluations) == bool(capsys.readouterr().out) == first
+
+
 def test_the_schedule_rises_and_falls():
     factor = training.warmup_cosine(warmup=0.1, floor=0.05)
     values = [factor(p) for p in np.linspace(0, 1, 101)]
