@@ -59,6 +59,9 @@ def _builder(name: str):
 
 def _train(arguments: argparse.Namespace) -> int:
     import importlib
+    import inspect
+
+    from course_utils.download import cache_folder
 
     if arguments.name == "g2p":  # belongs to the lexicon and to no notebook
         _builder("g2p").make(**({"epochs": arguments.steps} if arguments.steps else {}))
@@ -66,7 +69,16 @@ def _train(arguments: argparse.Namespace) -> int:
     trained = [path.stem for path in (Path(__file__).parent / "models").glob("[a-z]*.py")]
     if arguments.name not in trained:
         raise ValueError(f"no recipe {arguments.name!r}; there are: {', '.join(sorted([*trained, 'g2p']))}")
-    importlib.import_module(f"course_utils.models.{arguments.name}").train(steps=arguments.steps)
+    recipe = importlib.import_module(f"course_utils.models.{arguments.name}").train
+    options = {"real": False} if arguments.synthetic else {}
+    if options and "real" not in inspect.signature(recipe).parameters:
+        raise ValueError(f"the recipe of {arguments.name} needs no real recordings; leave --synthetic out")
+    # Kept until the checkpoint is written, so that the same command goes on after an interruption.
+    state = cache_folder() / "training" / f"{arguments.name}-{arguments.steps or 'all'}.safetensors"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    recipe(steps=arguments.steps, state=state, **options)
+    for file in state.parent.glob(f"*{state.name}"):
+        file.unlink()
     return 0
 
 
@@ -149,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
     command.add_argument("name", help="name of the module in course_utils/models")
     command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
+    command.add_argument("--synthetic", action="store_true", help="enhancement: without real recordings")
     command = add("export", _export, "write the models of the notebooks to course_utils/models")
     command.add_argument("--check", action="store_true", help="only say whether they are stale")
     command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")

@@ -279,6 +279,28 @@ def enhancement_difference(grid: str, system: str, other: str) -> dict[str, tupl
     return benchmarks.summarise(rows)
 
 
+_BEFORE = "synthetic only"  # key of the record of the checkpoint that had met no real recording
+
+
+def enhancement_before() -> peers.MarkdownTable:
+    """Recorded: the shipped network before and after real recordings came into its training."""
+    document = results.read("enhancement")
+    after = {grid: document.get("systems", {}).get(grid, {}).get(OURS) for grid in _GRIDS}
+    trainings = {"synthetic voices, invented noise": document.get(_BEFORE, {}), "and real recordings": after}
+    return peers.table(
+        [
+            {"trained on": name}
+            | {
+                f"{grid}: {title}": _interval(records[grid]["mean"][key], digits)
+                for grid in _GRIDS
+                for key, (title, digits) in _COLUMNS.items()
+                if records.get(grid)
+            }
+            for name, records in trainings.items()
+        ]
+    )
+
+
 _LADDER_COUNT = 40
 """How many mixtures of a grid the `ladder` of notebook 01 is measured on."""
 
@@ -317,7 +339,8 @@ def _enhancement_text() -> str:
     ]
     for grid, title in _GRIDS.items():
         about = (
-            "100 mixtures: 51 held-out LibriSpeech readers in helicopter and sea-wave recordings of ESC-10."
+            "100 mixtures: 51 held-out LibriSpeech readers in helicopter and sea-wave recordings of ESC-10. Our model "
+            "learnt from other readers of LibriSpeech and other kinds of sound from ESC-10."
             if grid == "real"
             else "100 mixtures: 24 held-out voices of our corpus. In-domain for our model, which knows this kind of "
             "voice, and for no other system."

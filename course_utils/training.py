@@ -72,6 +72,17 @@ class History:
             result.append(total / min(step + 1, span))
         return result
 
+    def followed_by(self, then: History) -> History:
+        """One history of two runs of the same model, one after the other."""
+        done = len(self.losses)
+        return History(
+            self.losses + then.losses,
+            self.evaluations + [(done + step, values) for step, values in then.evaluations],
+            self.seconds + then.seconds,
+            max(self.peak_memory_mb, then.peak_memory_mb),
+            then.interrupted,
+        )
+
     def plot(self, title: str = "Training"):
         """The loss curve as a `plotting.Picture`, with what was measured on the way in a second row."""
         from course_utils import plotting  # only the notebook needs it: training runs where nothing draws

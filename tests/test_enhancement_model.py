@@ -1,6 +1,7 @@
 """The enhancer of notebook 01 and the steps to it: what they see, what they lose, and that a stream is the whole."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -205,6 +206,8 @@ def test_the_losses_of_a_perfect_estimate_are_the_smallest():
         enhancement.si_sdr_loss,
         enhancement.snr_loss,
         enhancement.combined_loss,
+        enhancement.stoi_loss,
+        enhancement.shipped_loss,
     ):
         assert loss(clean, clean) < loss(worse, clean) < loss(10 * worse.flip(-1), clean)
     assert enhancement.waveform_loss(clean, clean) == enhancement.compressed_loss(clean, clean) == 0
@@ -223,11 +226,23 @@ def test_the_compressed_loss_is_what_its_formula_says():
     assert float(loss) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.judges
+def test_the_stoi_loss_goes_with_the_library_and_has_no_volume():
+    mixtures = benchmarks.enhancement("own", 12)
+    measured = [1 - metrics.stoi(m.noisy, m.clean) for m in mixtures]
+    pairs = [(torch.from_numpy(m.noisy)[None], torch.from_numpy(m.clean)[None]) for m in mixtures]
+    as_loss = [float(enhancement.stoi_loss(*pair)) for pair in pairs]
+    assert np.corrcoef(measured, as_loss)[0, 1] > 0.9 and np.abs(np.subtract(measured, as_loss)).mean() < 0.05
+    noisy, clean = pairs[0]
+    assert float(enhancement.stoi_loss(0.1 * noisy, clean)) == pytest.approx(as_loss[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", [enhancement.combined_loss, enhancement.shipped_loss])
 @pytest.mark.parametrize("clean", ["silence", "speech"])
-def test_training_on_silence_gives_finite_gradients(clean):
+def test_training_on_silence_gives_finite_gradients(clean, distance):
     model = small().train()
-    target = torch.zeros(2, 4000) if clean == "silence" else torch.from_numpy(sound(8000)).view(2, 4000)
-    loss = enhancement.loss_fn(model, (torch.zeros(2, 4000), target))
+    target = torch.zeros(2, 8000) if clean == "silence" else torch.from_numpy(sound(16000)).view(2, 8000)
+    loss = enhancement.loss_fn(model, (torch.zeros(2, 8000), target), distance)
     loss.backward()
     assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in model.parameters())
 
@@ -296,6 +311,88 @@ def test_a_recording_of_speech_is_still_that_speech_and_differs_from_seed_to_see
     assert not np.allclose(takes[0], takes[1])
 
 
+def test_recorded_noises_last_eight_seconds_without_a_gap_and_repeat_themselves_from_their_seed():
+    recorded = [noise.white(0.7, 0), noise.pink(2.0, 1)]
+    pool, again, other = (enhancement.recorded_noises(6, recorded, seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(pool, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(pool, other, strict=True))
+    for one in pool:
+        assert one.shape == (8 * features.SAMPLE_RATE,) and one.dtype == np.float32
+        assert enhancement.rms(one) == pytest.approx(1, abs=1e-3)
+        assert np.sqrt(np.square(one.reshape(-1, 1600)).mean(1)).min() > 0.3  # no tenth of a second is silent
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, {"real"}), (0.0, {"synthetic"}), (0.5, {"real", "synthetic"})]
+)
+def test_a_share_of_the_pairs_comes_from_real_voices(share, expected):
+    hiss = [np.random.default_rng(0).standard_normal(8 * 16000).astype(np.float32)]
+    kinds = {
+        "real": enhancement.Mixtures(CLIPS[:1], hiss),
+        "synthetic": enhancement.Mixtures(CLIPS[1:2], hiss),
+    }
+    seen = set()
+    for name, mixtures in kinds.items():
+        mixtures.mix = lambda draw, name=name: seen.add(name) or (np.zeros(4, np.float32),) * 2
+    enhancement.EitherMixtures(kinds["real"], kinds["synthetic"], share)(0)
+    enhancement.EitherMixtures(kinds["real"], kinds["synthetic"], share)(1)
+    assert seen == expected
+
+
+@dataclass
+class Sound:
+    """Stands for a recording."""
+
+    name: str
+    audio: np.ndarray
+
+
+@pytest.fixture
+def real_sounds(monkeypatch):
+    """30 readers and some noises, one of them digital silence and one with silent ends."""
+    gap = np.zeros(3000, np.float32)
+    sounds = {
+        ("librispeech", "train"): [
+            Sound(str(i), np.full(16000, (i + 1) / 100, np.float32)) for i in range(30)
+        ],
+        ("esc10", "train"): [
+            Sound("whole", noise.white(1.0, 0)),
+            Sound("silence", np.zeros(16000, np.float32)),
+            Sound("ends", np.concatenate([gap, noise.white(0.5, 1), gap])),
+        ],
+        ("esc10", "valid"): [Sound("other", noise.pink(1.0, 2))],
+    }
+    monkeypatch.setattr(data, "real", lambda name, split: sounds[name, split])
+
+
+def test_readers_for_development_are_not_trained_on_and_silence_is_no_noise(real_sounds):
+    voices, noises = enhancement.recordings("train")
+    held_back, others = enhancement.recordings("valid")
+    first = [{float(voice[0]) for voice in group} for group in (voices, held_back)]
+    assert not first[0] & first[1] and len(voices) == 27 and len(held_back) == 3
+    assert [len(sound) for sound in noises] == [16000, pytest.approx(8000, abs=4)] and len(others) == 1
+
+
+def test_real_training_data_holds_both_kinds_of_voices(real_sounds, monkeypatch):
+    monkeypatch.setattr(data, "speech", lambda split: [Sound(str(i), clip) for i, clip in enumerate(CLIPS)])
+    mixtures = enhancement.real_training_data(5, 2, size=4)
+    assert len(mixtures.real.clips) == len(mixtures.synthetic.clips) == 5 and len(mixtures.real.noises) == 4
+    noisy, clean = mixtures(0)
+    assert noisy.shape == clean.shape == (4, 32000) and not torch.equal(noisy, clean)
+    assert torch.equal(noisy, mixtures(0)[0])
+
+
+def test_without_recordings_the_recipe_says_how_to_get_them(tmp_path, monkeypatch):
+    def nothing(name, split):
+        raise data.DataError("course download librispeech-train-clean-100")
+
+    monkeypatch.setattr(data, "real", nothing)
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
+    with pytest.raises(data.DataError, match="course download"):
+        enhancement.train(steps=2)
+    assert not list(tmp_path.iterdir())
+
+
 # --- training
 
 
@@ -308,8 +405,9 @@ def tiny_course(tmp_path, monkeypatch):
         return enhancement.Mixtures(CLIPS, enhancement.noise_pool(3, CLIPS, seed), seed=seed, **sizes)
 
     monkeypatch.setattr(enhancement, "training_data", little)
+    monkeypatch.setattr(enhancement, "real_training_data", little)
     monkeypatch.setattr(enhancement, "SHIPPED", SMALL)
-    monkeypatch.setattr(enhancement, "validation", lambda: lambda model: {"valid": 0.0})
+    monkeypatch.setattr(enhancement, "validation", lambda real: lambda model: {"valid": 0.0})
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
 
 
@@ -323,6 +421,9 @@ def test_training_writes_a_checkpoint_that_loads_as_the_same_model(tiny_course, 
     assert np.allclose(loaded.enhance(sound(3000)), model.enhance(sound(3000)), atol=1e-3)
     card = (tmp_path / "tiny" / "README.md").read_text()
     assert "9.000 (8.000 to 10.000)" in card and "limits" in card and "course train tiny" in card
+    assert "LibriSpeech" in card
+    enhancement.train(steps=2, name="synthetic", real=False)
+    assert "LibriSpeech" not in (tmp_path / "synthetic" / "README.md").read_text()
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(tiny_course, monkeypatch, tmp_path):
@@ -332,14 +433,16 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tiny_course, monkey
 
     batches_seen = []
 
-    def stop(model, batch):
+    def stop(model, batch, distance):
         batches_seen.append(batch)
         if len(batches_seen) == 3:
             raise KeyboardInterrupt
-        return real_loss(model, batch)
+        return real_loss(model, batch, distance)
 
     monkeypatch.setattr(enhancement, "loss_fn", stop)
-    enhancement.train(steps=4, name="half", state=tmp_path / "state.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        enhancement.train(steps=4, name="half", state=tmp_path / "state.safetensors")
+    assert not (tmp_path / "half").exists()  # a half-trained model replaces nothing
     monkeypatch.setattr(enhancement, "loss_fn", real_loss)
     resumed = enhancement.train(steps=4, name="half", state=tmp_path / "state.safetensors")
     for name, value in whole.state_dict().items():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from course_utils import checkpoints, data
@@ -13,9 +14,12 @@ from course_utils.models import music as model_module
 from course_utils.models.music import (
     Batches,
     Composer,
+    KeyPairs,
     MusicConfig,
+    SelfTaught,
     TokenTransformer,
     Writer,
+    at_home,
     choose,
     compose,
     memory,
@@ -267,6 +271,130 @@ def test_a_small_model_learns_a_single_piece():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_scores_of_every_note_hold_those_that_are_there(model, bach):
+    tokens, place = to_tokens(bach)[None], places(len(bach), (16, 0))[None]
+    with torch.no_grad():
+        every = model(tokens, place, every=True)
+        assert every.shape == (1, len(bach), 4, 64)
+        assert torch.allclose(every.exp().sum(-1), torch.ones(1, len(bach), 4), atol=1e-5)
+        assert torch.equal(every.gather(-1, tokens[..., None])[..., 0], model(tokens, place))
+
+
+def test_scores_come_home_from_another_key():
+    scores, keys = torch.randn(3, 5, 4, 64).log_softmax(-1), torch.tensor([0, 5, -7])
+    home = at_home(scores, keys)
+    assert torch.equal(home[0], scores[0]) and torch.equal(
+        home[..., 0], scores[..., 0]
+    )  # a rest stays a rest
+    assert torch.equal(home[1, ..., 1:59], scores[1, ..., 6:64]) and (home[1, ..., 59:] == -20).all()
+    assert torch.equal(home[2, ..., 8:], scores[2, ..., 1:57]) and (home[2, ..., 1:8] == -20).all()
+
+
+def test_pairs_are_the_same_window_in_two_keys():
+    pairs = KeyPairs(data.chorales("train")[:9], length=48, count=8, seed=1)
+    tokens, place, counts, keys = pairs(3)
+    assert tokens.shape == (8, 48, 4) and (keys[::2] != keys[1::2]).any()
+    home = torch.where(tokens > 0, tokens - keys[:, None, None], 0)
+    for one, other in ((home, home), (place, place), (counts, counts)):
+        assert torch.equal(one[::2], other[1::2])
+    assert all(torch.equal(a, b) for a, b in zip(pairs(3), (tokens, place, counts, keys), strict=True))
+
+
+class Stubborn(nn.Module):
+    """Gives every note the same scores, in its own key or in all alike."""
+
+    def __init__(self, by_key):
+        super().__init__()
+        self.unused, self.by_key = nn.Parameter(torch.zeros(1)), by_key
+        self.table = torch.linspace(0, 3, 64)
+
+    def forward(self, tokens, place, every=True):
+        lowest = tokens.masked_fill(tokens == 0, 99).amin((1, 2)) if self.by_key else torch.zeros(len(tokens))
+        rows = [self.table.roll(int(shift)) for shift in lowest]
+        return torch.stack(rows).log_softmax(-1)[:, None, None].expand(*tokens.shape, 64)
+
+
+def test_only_answers_that_move_with_the_key_are_free_of_charge():
+    batch = KeyPairs(data.chorales("train")[:5], length=32, count=6)(0)
+
+    def surcharge(model):
+        tokens, place, counts, _ = batch
+        nats = -model(tokens, place).gather(-1, tokens[..., None])[counts].mean()
+        return float(model_module.key_loss(model, batch) - nats)
+
+    assert surcharge(Stubborn(by_key=False)) > 0.01
+    same = (*batch[:3], torch.zeros_like(batch[3]))  # as if both rows were in one key
+    model = Stubborn(by_key=False)
+    assert float(model_module.key_loss(model, same)) == pytest.approx(
+        float(-model(same[0], same[1]).gather(-1, same[0][..., None])[same[2]].mean()), abs=1e-5
+    )
+
+
+def test_an_opinion_is_the_mean_over_keys(model, bach):
+    tokens, place = to_tokens(bach)[None], places(len(bach), (16, 0))[None]
+    with torch.inference_mode():
+        alone = model_module.opinion(model, tokens, place, keys=(0,))
+        assert torch.allclose(alone, model(tokens, place, every=True).exp(), atol=1e-5)
+        both = model_module.opinion(model, tokens, place, keys=(0, 2))
+    of_notes = both.gather(-1, tokens[..., None])[0, ..., 0]
+    expected = model.log_probs(bach, (16, 0), keys=(0, 2)).exp().float()
+    assert torch.allclose(of_notes, expected, rtol=0.15)  # what falls off the table is made up for
+    assert torch.allclose(both.sum(-1), torch.ones(1, len(bach), 4), atol=1e-5)
+
+
+def test_a_student_hears_its_teachers_opinion_in_the_key_of_the_piece(model):
+    lessons = SelfTaught(model, data.chorales("train")[:5], pieces=64, length=12, count=4)
+    pairs, tokens, place, told = lessons(0)
+    assert tokens.shape == (4, 12, 4) and place.shape == (4, 12) and told.shape == (4, 12, 4, 64)
+    assert torch.allclose(told.sum(-1), torch.ones(4, 12, 4), atol=0.01)
+    assert len(pairs) == 4 and pairs[0].shape == (4, 12, 4)
+    again = lessons(0)
+    assert torch.equal(tokens, again[1]) and torch.equal(told, again[3])
+    assert torch.isfinite(model_module.student_loss(model, lessons(1)))
+
+
+@pytest.fixture
+def tiny_course(tmp_path, monkeypatch):
+    """Training as it is, with little of everything."""
+    few = data.chorales("train")[:4]
+    monkeypatch.setattr(data, "chorales", lambda split: few)
+    monkeypatch.setattr(model_module, "SHIPPED", SMALL)
+    monkeypatch.setattr(model_module, "figures", lambda model: {"nats per note, valid": "2.0 (1.9 to 2.1)"})
+    monkeypatch.setattr(
+        model_module,
+        "SelfTaught",
+        lambda *args, seed: SelfTaught(*args, pieces=64, length=8, count=4, seed=seed),
+    )
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    yield tmp_path
+    AcceleratorState._reset_state(True)  # it would stay at half precision for all tests to come
+
+
+def test_training_goes_through_its_stages_and_writes_a_checkpoint(tiny_course, bach):
+    trained = model_module.train(steps=3, name="tiny")
+    loaded = checkpoints.load("tiny")
+    assert loaded.nll(bach, (16, 0)) == pytest.approx(trained.nll(bach, (16, 0)), abs=0.01)
+    card = (tiny_course / "checkpoints" / "tiny" / "README.md").read_text()
+    assert "| steps | 3 |" in card and "2.0 (1.9 to 2.1)" in card
+
+
+def test_an_interrupted_training_goes_on_in_the_stage_where_it_stopped(tiny_course, monkeypatch):
+    whole = model_module.train(steps=6, name="whole")
+    real_loss, state = model_module.key_loss, str(tiny_course / "state.safetensors")
+
+    def stop(model, batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_module, "key_loss", stop)
+    with pytest.raises(KeyboardInterrupt):
+        model_module.train(steps=6, name="half", state=state)
+    assert not (tiny_course / "checkpoints" / "half").exists()  # a half-trained model replaces nothing
+    monkeypatch.setattr(model_module, "key_loss", real_loss)
+    resumed = model_module.train(steps=6, name="half", state=state)
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, resumed.state_dict()[name], atol=1e-5), name
 
 
 def test_the_rungs_over_single_notes_are_causal_too(bach):

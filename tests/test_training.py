@@ -86,6 +86,14 @@ def test_a_resumed_run_ends_where_an_unbroken_one_ends(tmp_path, ema):
     torch.testing.assert_close(weights(again), weights(whole))
 
 
+def test_the_histories_of_two_runs_become_one():
+    first = training.History([3.0, 2.0], [(2, {"valid": 2.5})], 10.0, 100.0)
+    then = training.History([1.0], [(1, {"valid": 1.5})], 5.0, 90.0, interrupted=True)
+    both = first.followed_by(then)
+    assert both.losses == [3.0, 2.0, 1.0] and both.evaluations == [(2, {"valid": 2.5}), (3, {"valid": 1.5})]
+    assert (both.seconds, both.peak_memory_mb, both.interrupted) == (15.0, 100.0, True)
+
+
 def test_an_interrupt_keeps_what_was_learnt():
     net, start = model(), weights(model())
 

@@ -187,6 +187,22 @@ def test_a_recording_becomes_a_waveform():
     assert mic.gap_seconds == 0
 
 
+def test_after_stop_was_pressed_the_cell_waits_for_the_last_sound():
+    mic, chunks = MicRecorder(), chunks_of(noise())
+    start(mic)
+    send(mic, chunks[:-1])
+    mic._receive({"kind": "stopping", "id": "r"})
+    late = threading.Timer(1.5, lambda: (send(mic, chunks[-1:]), end(mic, len(chunks), len(noise()))))
+    late.start()
+    np.testing.assert_allclose(mic.audio, noise(), atol=1 / 32768)
+    late.join()
+    start(mic, "again")  # which nobody has stopped yet
+    begun = time.monotonic()
+    with pytest.raises(audio.AudioError, match="still recording: press Stop"):
+        mic.audio  # noqa: B018
+    assert time.monotonic() - begun < 3
+
+
 def test_a_recording_at_the_rate_of_the_device_is_resampled():
     mic = MicRecorder()
     mic.feed(tone(440, 1.0, 44100), 44100)

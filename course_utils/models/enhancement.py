@@ -1,12 +1,13 @@
 # Written from notebooks/01_speech_enhancement.ipynb by `course export`: edit the notebook, not this file.
 
-__all__ = ['BINS', 'POWER', 'SHIPPED', 'STEPS', 'LESSON', 'LESSON_STEPS', 'LESSON_RUN', 'LESSON_SIZES', 'NAIVE_RUN',
-           'NAIVE_SIZES', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures', 'training_data',
-           'checked', 'WaveformAutoencoder', 'receptive_field', 'waveform_loss', 'naive_loss', 'erb', 'band_matrix',
-           'BandGRU', 'denoise', 'enhance_whole', 'EnhancerConfig', 'compress', 'BandConv', 'DualPathBlock',
-           'DualPathNetwork', 'DualPathEnhancer', 'EnhancerStream', 'si_sdr_loss', 'compressed_loss', 'snr_loss',
-           'combined_loss', 'loss_fn', 'plateau', 'lesson_model', 'fit_in_two', 'train', 'validation', 'figures',
-           'with_loss', 'ladder', 'FrameStep', 'to_onnx', 'OnnxStream', 'quantise']
+__all__ = ['BINS', 'POWER', 'SHIPPED', 'LESSON', 'LESSON_STEPS', 'LESSON_RUN', 'LESSON_SIZES', 'NAIVE_RUN', 'NAIVE_SIZES',
+           'STEPS', 'REAL', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures',
+           'training_data', 'checked', 'WaveformAutoencoder', 'receptive_field', 'waveform_loss', 'naive_loss', 'erb',
+           'band_matrix', 'BandGRU', 'denoise', 'enhance_whole', 'EnhancerConfig', 'compress', 'BandConv',
+           'DualPathBlock', 'DualPathNetwork', 'DualPathEnhancer', 'EnhancerStream', 'si_sdr_loss', 'compressed_loss',
+           'snr_loss', 'combined_loss', 'loss_fn', 'plateau', 'lesson_model', 'fit_in_two', 'recorded_noises',
+           'EitherMixtures', 'recordings', 'real_training_data', 'third_octaves', 'stoi_loss', 'shipped_loss', 'train',
+           'validation', 'figures', 'with_loss', 'ladder', 'FrameStep', 'to_onnx', 'OnnxStream', 'quantise']
 
 
 """A noise remover that runs in real time, and the steps on the way to it; built in notebook 01."""
@@ -469,7 +470,6 @@ def loss_fn(
 
 
 SHIPPED = EnhancerConfig(channels=16, bands=24, width=32, blocks=1, gain_bands=40, gain_width=144)
-STEPS = 3200
 
 
 def plateau(progress: float) -> float:
@@ -505,15 +505,107 @@ def fit_in_two(model, batches, loss, steps: tuple[int, int], state: Path | None 
     return then
 
 
-STEPS = (12_000, 10_500)
+def recorded_noises(
+    count: int, clips: list[np.ndarray], seed: int = 0, seconds: float = 8
+) -> list[np.ndarray]:
+    """`count` noises of 8 s from recorded `clips`: one again and again, faster, slower or backwards, and equalised."""
+    pool, length = [], round(seconds * features.SAMPLE_RATE)
+    for i in range(count):
+        draw = np.random.default_rng((seed, i, 1))
+        clip, sound = clips[int(draw.integers(len(clips)))], np.zeros(0)
+        while len(sound) < length:
+            places = np.arange(0, len(clip) - 1, np.exp(draw.uniform(-0.4, 0.4)))
+            part = np.interp(places, np.arange(len(clip)), clip)[:: int(draw.choice([1, -1]))]
+            overlap = min(800, len(sound), len(part))
+            fade = np.linspace(0, 1, overlap)
+            part[:overlap] = fade * part[:overlap] + (1 - fade) * sound[len(sound) - overlap :]
+            sound = np.concatenate([sound[: len(sound) - overlap], part])
+        sound = noise.equalise(sound[:length], 12, draw)
+        pool.append((sound / rms(sound)).astype(np.float32))
+    return pool
+
+
+class EitherMixtures(Mixtures):
+    """Each pair comes from `real` with the probability `share`, and else from `synthetic`."""
+
+    def __init__(self, real: Mixtures, synthetic: Mixtures, share: float = 0.65):
+        super().__init__(synthetic.clips, synthetic.noises, size=synthetic.size, seed=synthetic.seed)
+        self.real, self.synthetic, self.share = real, synthetic, share
+
+    def mix(self, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One pair (time,)."""
+        return (self.real if draw.random() < self.share else self.synthetic).mix(draw)
+
+
+def recordings(split: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Real voices and real noises without silent ends, for "train" or "valid"; every 13th reader is kept for "valid".
+
+    DataError says how to get them where they are missing.
+    """
+    from course_utils import data
+
+    readers = data.real("librispeech", "train")
+    voices = [reader.audio for i, reader in enumerate(readers) if (i % 13 == 0) == (split == "valid")]
+    sounds = [clip.audio for clip in data.real("esc10", split)]
+    loud = [np.flatnonzero(np.abs(sound) > 1e-4) for sound in sounds]
+    noises = [sound[at[0] : at[-1] + 1] for sound, at in zip(sounds, loud, strict=True) if len(at)]
+    return voices, [sound for sound in noises if len(sound) > 4000]
+
+
+def real_training_data(count: int, noises: int, seed: int = 0, **sizes) -> EitherMixtures:
+    """As `training_data`, with as many readers and recorded noises beside the sentences and the invented noises."""
+    from course_utils import data
+
+    (readers, recorded), said = recordings("train"), [one.audio for one in data.speech("train")]
+    readers, said = readers[: count or None], said[: count or None]
+    long = [clip for clip in said + readers if len(clip) > 1.25 * features.SAMPLE_RATE]
+    pool = noise_pool(noises, long, seed) + recorded_noises(noises, recorded, seed)
+    real = Mixtures(readers, pool, varied=0.3, seed=seed, **sizes)
+    return EitherMixtures(real, Mixtures(said, pool, varied=0.6, seed=seed, **sizes))
+
+
+def third_octaves() -> torch.Tensor:
+    """Which bins (257, 15) belong to which third of an octave, from 150 Hz up (Taal et al., 2011)."""
+    hertz = torch.linspace(0, features.SAMPLE_RATE / 2, BINS)[:, None]
+    centre = 150 * 2 ** (torch.arange(15) / 3)
+    return ((hertz >= centre * 2 ** (-1 / 6)) & (hertz < centre * 2 ** (1 / 6))).float()
+
+
+def stoi_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """1 - STOI (Taal et al., 2011, eq. 1 to 5), (B, time) each; on our frames of 32 ms, 24 of them (0.4 s) a piece."""
+    bands = third_octaves().to(clean.device)
+    y, x = ((features.stft(w).abs().square() @ bands + 1e-10).sqrt() for w in (estimate, clean))  # (B, T, 15)
+    power = x.square().sum(-1)
+    heard = (power > 1e-4 * power.amax(-1, keepdim=True)).float()  # frames that are not silent
+    x, y = (z.unfold(1, 24, 4) for z in (x, y))  # (B, pieces, 15, 24)
+    y = y * (x.norm(dim=-1, keepdim=True) / y.norm(dim=-1, keepdim=True))
+    y = torch.minimum(y, x * (1 + 10 ** (15 / 20)))
+    x, y = (z - z.mean(-1, keepdim=True) for z in (x, y))
+    alike = (x * y).sum(-1) / (x.norm(dim=-1) * y.norm(dim=-1) + 1e-8)
+    weight = heard.unfold(1, 24, 4).mean(-1)  # (B, pieces)
+    return 1 - (alike.mean(-1) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def shipped_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Spectra, SNR and STOI together, (B, time) each."""
+    spectra, samples = 30 * compressed_loss(estimate, clean), 0.1 * snr_loss(estimate, clean)
+    return spectra + samples + 3 * stoi_loss(estimate, clean)
+
+
+STEPS = (12_000, 24_000)
+REAL = (
+    "; in two of three mixtures 184 readers of LibriSpeech (CC BY 4.0), and 128 clips of ESC-10 (CC BY 3.0)"
+)
 
 
 def train(
-    steps: int | None = None, seed: int = 0, state: str | Path | None = None, name: str = "enhancement"
-) -> DualPathEnhancer:
+    steps: int | None = None, seed: int = 0, state: str | Path | None = None, name: str = "enhancement",
+    real: bool = True,
+) -> DualPathEnhancer:  # fmt: skip
     """Train the shipped checkpoint and save it with its card; `state` is a file to resume from.
 
-    Several processes (`torchrun`) share the 12 mixtures of a step, and the first saves.
+    `real`: with real recordings, too (DataError where they are missing). Several processes (`torchrun`) share
+    the 12 mixtures of a step, and the first saves.
     """
     from accelerate import Accelerator
 
@@ -521,37 +613,44 @@ def train(
 
     torch.manual_seed(seed)
     model, accelerator = DualPathEnhancer(SHIPPED), Accelerator()
-    size = max(1, 12 // accelerator.num_processes)
+    material, size = real_training_data if real else training_data, max(1, 12 // accelerator.num_processes)
     history = fit_in_two(
-        model, training_data(0, 1000, seed + accelerator.process_index, size=size), loss_fn,
+        model, material(0, 600, seed + accelerator.process_index, size=size), with_loss(shipped_loss),
         (steps // 2, steps - steps // 2) if steps else STEPS, Path(state) if state else None,
-        learning_rate=2.5e-3, schedule=plateau, ema=0.998, every=1500, evaluate=validation(), seed=seed,
+        learning_rate=2e-3, schedule=plateau, ema=0.998, every=1500, evaluate=validation(real=real), seed=seed,
         title=name, accelerator=accelerator,
     )  # fmt: skip
+    if history.interrupted:
+        raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
     if accelerator.is_main_process:
         text = checkpoints.card(
             name, "Removes noise from speech in real time; `course_utils.models.enhancement.DualPathEnhancer`.",
-            data="the training sentences of `data/speech` in noises and rooms invented from the seed", seed=seed,
-            history=history, metrics=figures(model), limits="one talker, 16 kHz, English synthetic voices in "
-            "training; does not remove echo, other voices only in part, music not at all reliably; may hurt a "
-            "recogniser",
+            data="the training sentences of `data/speech` in noises and rooms invented from the seed" + REAL * real,
+            seed=seed, history=history, metrics=figures(model), limits="one talker, 16 kHz, English; does not remove "
+            "echo, other voices only in part, music not at all reliably; may hurt a recogniser",
         )  # fmt: skip
         checkpoints.save(name, model, model.config, text, half=True)
     return model
 
 
-def validation(count: int = 24) -> Callable[[nn.Module], dict[str, float]]:
+def validation(count: int = 24, real: bool = False) -> Callable[[nn.Module], dict[str, float]]:
     """A function that gives a model's mean SI-SDR in dB on `count` mixtures of validation voices and noises."""
     from course_utils import data
 
     said, sounds = data.speech("valid", kind="sentence"), data.noise("valid")
     clips, noises = ([x.audio for x in items] for items in (said[:: len(said) // (4 * count) + 1], sounds))
-    batch = Mixtures(clips, noises, size=count, seed=1)(0)
+    batches = {"valid": Mixtures(clips, noises, size=count, seed=1)(0)}
+    if real:
+        voices, sounds = recordings("valid")
+        batches["real"] = Mixtures(voices, recorded_noises(count, sounds), size=count, varied=0.0)(0)
 
     def evaluate(model: nn.Module) -> dict[str, float]:
         with torch.inference_mode():
             device = next(model.parameters()).device
-            return {"valid": -float(loss_fn(model, [x.to(device) for x in batch], si_sdr_loss))}
+            return {
+                name: -float(loss_fn(model, [x.to(device) for x in batch], si_sdr_loss))
+                for name, batch in batches.items()
+            }
 
     return evaluate
 

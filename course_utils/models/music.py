@@ -4,14 +4,15 @@ __all__ = ['N_TOKENS', 'START', 'LESSON', 'SUNG', 'MAX_HELD', 'MAX_LEAP', 'NO_LE
            'RUNGS', 'to_tokens', 'to_grid', 'skew', 'MusicConfig', 'RelativeAttention', 'Block', 'transpositions',
            'leap', 'memory', 'shift', 'places', 'interval', 'StepEmbedding', 'VoiceHead', 'ChoraleTransformer', 'Cache',
            'Writer', 'choose', 'parallels', 'Composer', 'compose', 'harmonise', 'Batches', 'loss_fn', 'evaluate',
-           'mean_nats', 'plateau', 'train', 'figures', 'TokenTransformer', 'LibraryTransformer', 'windowed_nats',
-           'ladder']
+           'mean_nats', 'at_home', 'KeyPairs', 'key_loss', 'opinion', 'SelfTaught', 'student_loss', 'plateau', 'train',
+           'figures', 'TokenTransformer', 'LibraryTransformer', 'windowed_nats', 'ladder']
 
 
 """A transformer that writes four-part chorales; built step by step in notebook 02."""
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -259,16 +260,17 @@ class ChoraleTransformer(nn.Module):
             x = block(x, None if caches is None else caches[i])
         return self.head.context(self.norm(x)).unflatten(-1, (4, -1))
 
-    def forward(self, tokens: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """Log-probability of every note: tokens (B, T, 4), place (B, T) -> (B, T, 4)."""
+    def forward(self, tokens: torch.Tensor, place: torch.Tensor, every: bool = False) -> torch.Tensor:
+        """Log-probability of every note: tokens (B, T, 4), place (B, T) -> (B, T, 4).
+
+        With `every` of all that it could be: (B, T, 4, tokens).
+        """
         held, reached = memory(tokens)
-        last = shift(tokens, START)
+        last, voices = shift(tokens, START), tokens.unbind(-1)
         context = self.trunk(last, shift(held, 0), shift(reached, NO_LEAP), place)
-        voices, result = tokens.unbind(-1), []
-        for v in range(4):
-            logits = self.head.logits(v, context, last, list(voices[:v]))
-            result.append(logits.float().log_softmax(-1).gather(-1, voices[v][..., None]).squeeze(-1))
-        return torch.stack(result, -1)
+        logits = [self.head.logits(v, context, last, list(voices[:v])) for v in range(4)]
+        scores = torch.stack(logits, -2).float().log_softmax(-1)
+        return scores if every else scores.gather(-1, tokens[..., None]).squeeze(-1)
 
 
 class Cache:
@@ -500,8 +502,87 @@ def mean_nats(chorales, nats: np.ndarray) -> float:
     return float(np.average(nats, weights=[c.pitches.size for c in chorales]))
 
 
+def at_home(scores: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Scores (B, T, 4, tokens) of pieces shifted by `keys` (B,) semitones -> of the same notes before the shift."""
+    note = torch.arange(N_TOKENS, device=scores.device)
+    source = torch.where(note > 0, note + keys[:, None], 0)  # a rest stays a rest
+    known = (note == 0) | ((source > 0) & (source < N_TOKENS))
+    index = source.clamp(0, N_TOKENS - 1)[:, None, None].expand(scores.shape)
+    return scores.gather(-1, index).where(known[:, None, None], scores.new_tensor(-20.0))
+
+
+class KeyPairs(Batches):
+    """Every window in two keys: rows 2i and 2i + 1. As `Batches`, and the shifts in semitones (B,)."""
+
+    def __init__(self, chorales, length: int, count: int, seed: int = 0):
+        super().__init__(chorales, length, count // 2, transpose=False, seed=seed)
+
+    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The batch of a training step; the same step gives the same batch."""
+        rng, (tokens, place, counts) = np.random.default_rng((self.seed, step, 1)), super().__call__(step)
+        choices = [transpositions(to_grid(window)) for window in tokens]
+        keys = torch.tensor(np.array([rng.choice(c, 2, replace=len(c) < 2) for c in choices])).flatten()
+        tokens, place, counts = (x.repeat_interleave(2, 0) for x in (tokens, place, counts))
+        return torch.where(tokens > 0, tokens + keys[:, None, None], 0), place, counts, keys
+
+
+def key_loss(model: ChoraleTransformer, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Mean nats per note of `KeyPairs`, plus how far the answers in the two keys are apart (Liang et al., 2021, eq. 3)."""
+    tokens, place, counts, keys = (x.to(next(model.parameters()).device) for x in batch)
+    scores = model(tokens, place, every=True)
+    nats = -scores.gather(-1, tokens[..., None])[counts].mean()
+    one, other = at_home(scores, keys).unflatten(0, (-1, 2)).unbind(1)
+    apart = 0.5 * ((one.exp() - other.exp()) * (one - other)).sum(-1)  # mean of the two divergences
+    return nats + apart[counts[::2]].mean()
+
+
+@torch.inference_mode()
+def opinion(model, tokens, place, keys: tuple[int, ...] = (-5, -3, -1, 0, 2, 4, 6)) -> torch.Tensor:
+    """Probability of every note (B, T, 4, tokens), the mean of what the model says in several `keys`."""
+    total = 0
+    for k in keys:
+        shifted = torch.where(tokens > 0, (tokens + k).clamp(1, N_TOKENS - 1), 0)
+        total = total + at_home(model(shifted, place, every=True), tokens.new_full((len(tokens),), k)).exp()
+    return total / total.sum(-1, keepdim=True)
+
+
+class SelfTaught:
+    """Batches of a student: `KeyPairs`, and as many pieces that its teacher wrote, with the teacher's `opinion`."""
+
+    def __init__(
+        self, teacher, chorales, pieces: int = 2048, length: int = 256, count: int = 8, seed: int = 0
+    ):
+        self.pairs, self.count, self.seed = KeyPairs(chorales, length, count, seed), count, seed
+        metres, often = list(METRES), np.array(list(METRES.values()))
+        chosen = np.random.default_rng(seed).choice(len(metres), pieces // 64, p=often / often.sum())
+        own = []
+        for i, metre in enumerate(metres[j] for j in chosen):
+            grids = compose(teacher, length, 64, top_p=1.0, seed=seed + i, metre=metre)
+            tokens, place = torch.stack([to_tokens(g) for g in grids]), places(length, metre).expand(64, -1)
+            for part in zip(tokens.split(16), place.split(16), strict=True):
+                own.append((*part, opinion(teacher, *part).half()))
+        self.tokens, self.place, self.opinion = (torch.cat(x) for x in zip(*own, strict=True))
+
+    def __call__(self, step: int) -> tuple:
+        """The batch of a training step: that of `KeyPairs`, then tokens, places and opinions of pieces in random keys."""
+        draw = np.random.default_rng((self.seed, step, 2))
+        rows = torch.from_numpy(draw.choice(len(self.tokens), self.count, replace=False))
+        tokens = self.tokens[rows]
+        keys = torch.tensor([int(draw.choice(transpositions(to_grid(piece)))) for piece in tokens])
+        told = at_home(self.opinion[rows].float().log(), -keys).exp()
+        tokens = torch.where(tokens > 0, tokens + keys[:, None, None], 0)
+        return self.pairs(step), tokens, self.place[rows], told
+
+
+def student_loss(model: ChoraleTransformer, batch: tuple) -> torch.Tensor:
+    """`key_loss`, plus the cross-entropy with the teacher's opinion."""
+    pairs, *own = batch
+    tokens, place, told = (x.to(next(model.parameters()).device) for x in own)
+    return key_loss(model, pairs) - (told * model(tokens, place, every=True)).sum(-1).mean()
+
+
 SHIPPED = MusicConfig(d_model=192, n_layers=4, n_heads=8, d_head=128, dropout=0.25, intervals=False)
-STEPS = 3600
+STEPS = (3600, 2400, 1500)  # of the three stages
 
 
 def plateau(progress: float) -> float:
@@ -510,20 +591,33 @@ def plateau(progress: float) -> float:
 
 
 def train(steps: int | None = None, seed: int = 0, state: str | None = None, name: str = "music") -> Composer:
-    """Train the shipped checkpoint and save it with its card; `state` is a file to resume from."""
+    """Train the shipped checkpoint in three stages and save it with its card; `state` is a file to resume from."""
     from accelerate import Accelerator
 
     from course_utils import checkpoints, data, training
 
-    valid = data.chorales("valid")
+    bach, valid = data.chorales("train"), data.chorales("valid")
     torch.manual_seed(seed)
-    model = Composer(SHIPPED)
-    history = training.fit(
-        model, Batches(data.chorales("train"), 256, 16, seed=seed), loss_fn, steps or STEPS, learning_rate=2e-3,
-        schedule=plateau, weight_decay=0.2, ema=0.995, every=200, state=state, seed=seed, title=name,
-        evaluate=lambda m: {"valid": mean_nats(valid, evaluate(m, valid, metre_given=True))},
-        accelerator=Accelerator(mixed_precision="bf16"),
-    )  # fmt: skip
+    model, history = Composer(SHIPPED), training.History()
+    stages = {  # name: (batches, loss, learning rate)
+        "random keys": (lambda: Batches(bach, 256, 16, seed=seed), loss_fn, 2e-3),
+        "two keys": (lambda: KeyPairs(bach, 256, 16, seed), key_loss, 1e-3),
+        "self-taught": (lambda: SelfTaught(model.eval(), bach, seed=seed), student_loss, 1e-3),
+    }
+    counts = [-(-steps // 3)] * 3 if steps else STEPS
+    for (stage, (batches, loss, rate)), count in zip(stages.items(), counts, strict=True):
+        file = state and Path(state).with_name(f"{stage} {Path(state).name}".replace(" ", "_"))
+        learner = Composer(SHIPPED)  # Accelerator changes the model that it trains
+        learner.load_state_dict(model.state_dict())
+        part = training.fit(
+            learner, batches(), loss, count, learning_rate=rate, schedule=plateau, weight_decay=0.2, ema=0.99,
+            every=200, state=file, seed=seed, title=f"{name}, {stage}", accelerator=Accelerator(mixed_precision="bf16"),
+            evaluate=lambda m: {"valid": mean_nats(valid, evaluate(m, valid, metre_given=True))},
+        )  # fmt: skip
+        model.load_state_dict(learner.state_dict())
+        history = history.followed_by(part)
+        if part.interrupted:
+            raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
     what = "Composes, continues and harmonises four-part chorales; `course_utils.models.music.Composer`."
     text = checkpoints.card(
         name, what, data="207 training chorales of `data/music`, in all keys their voices allow", seed=seed,

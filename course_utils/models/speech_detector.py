@@ -132,8 +132,8 @@ def loss_fn(model, batch):
     return torch.nn.functional.binary_cross_entropy_with_logits(model(log_mel), labels)
 
 
-def train(steps=None):
-    """Train the shipped checkpoint: the recipe of notebook 00 with more data and more steps."""
+def train(steps=None, state=None):
+    """Train the shipped checkpoint: the recipe of notebook 00 with more data and steps; `state` is a file to resume from."""
     from course_utils import checkpoints, training
 
     torch.manual_seed(0)
@@ -141,8 +141,10 @@ def train(steps=None):
     batches = Batches(*training_data(sentences=800))
     steps = steps or 1500
     history = training.fit(
-        model, batches, loss_fn, steps, learning_rate=5e-3, ema=0.99, title="Speech detector"
+        model, batches, loss_fn, steps, learning_rate=5e-3, ema=0.99, state=state, title="Speech detector"
     )
+    if history.interrupted:
+        raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
     card = checkpoints.card(
         "speech_detector",
         "Is somebody speaking? One answer per 16 ms. Built in notebooks/00_start_here.ipynb.",

@@ -149,7 +149,10 @@ export default () => {
           update({ status: "done", detail: data.reason, peak: 0, replay: wavUrl(chunks, data.frames, rate) });
         }
       };
-      stopCapture = () => node.port.postMessage("stop");
+      stopCapture = () => {
+        model.send({ kind: "stopping", id }); // the last sound is still to come, so the kernel waits for it
+        node.port.postMessage("stop");
+      };
       stream.getAudioTracks()[0].onended = stopCapture; // the microphone was pulled out
       model.send({ kind: "start", id, rate });
       update({ status: "recording" });

@@ -165,6 +165,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
         self._assembler: PcmAssembler | None = None
         self._id: str | None = None
         self._expected: tuple[int, int] | None = None  # chunks and frames, as the end message says
+        self._stopping = False  # Stop was pressed, the last sound is under way
         self._over = threading.Event()
         self._attempts = 0  # recordings that ended or failed
         self._detail = ""
@@ -186,6 +187,8 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
         if self.status == "recording":
             # "Press Stop, run the next cell": the last message may still be under way on another thread.
             self._over.wait(1.0)
+            if self._stopping:
+                self._over.wait(4.0)
         if self.status == "recording":
             raise audio.AudioError("still recording: press Stop in the recorder, then run this cell again")
         if self.status == "idle":
@@ -278,13 +281,16 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
             with self._lock:
                 self._id, self._detail = None, content.get("detail", "")
             self._conclude(content["status"] if content.get("status") in FAILURES else "error")
+        elif kind == "stopping":
+            with self._lock:
+                self._stopping = content.get("id") == self._id
         elif kind in ("chunk", "end"):
             self._continue(content, buffers)
 
     def _start(self, recording_id: str, rate: float) -> None:
         with self._lock:
             self._assembler = PcmAssembler(rate, self.max_seconds)
-            self._id, self._expected = recording_id, None
+            self._id, self._expected, self._stopping = recording_id, None, False
             self._over.clear()
         self.status = "recording"
 
