@@ -126,6 +126,7 @@ def _compose(arguments: argparse.Namespace) -> int:
         top_p=arguments.top_p,
         seed=arguments.seed,
         metre=_METRES[arguments.metre],
+        strict=not arguments.free,
     )
     print(music.save_midi(arguments.target, grid))
     if arguments.wav:
@@ -193,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
         "--top-p", type=float, default=0.95, help="share of probability to choose from (0.95)"
     )
     command.add_argument("--metre", choices=sorted(_METRES), default="4/4")
+    command.add_argument("--free", action="store_true", help="allow parallel fifths and octaves")
     command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")
     command.add_argument("--hours", type=float, required=True)
     command.add_argument("--out", required=True, help="folder to write to")

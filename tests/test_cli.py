@@ -239,8 +239,10 @@ def test_only_a_recipe_with_recordings_can_do_without_them(recipe, capsys):
 
 
 class Composer:
-    def generate(self, steps, prompt=None, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0)):
-        self.asked = {"temperature": temperature, "top_p": top_p, "seed": seed, "metre": metre}
+    def generate(self, steps, prompt=None, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0), strict=False):
+        self.asked = {
+            "temperature": temperature, "top_p": top_p, "seed": seed, "metre": metre, "strict": strict
+        }  # fmt: skip
         return np.tile([72, 67, 64, 48], (steps, 1))
 
 
@@ -252,7 +254,10 @@ def test_a_chorale_becomes_a_midi_file_and_sound(monkeypatch, tmp_path):
     assert cli.main(["compose", str(midi), *options, "--top-p", "0.8", "--metre", "3/4"]) == 0
     grid, _ = music.load_midi(midi)
     assert grid.shape == (32, 4) and len(audio.load(wav)) > 16000
-    assert composer.asked == {"temperature": 0.9, "top_p": 0.8, "seed": 3, "metre": (12, 0)}
+    asked = {"temperature": 0.9, "top_p": 0.8, "seed": 3, "metre": (12, 0)}
+    assert composer.asked == asked | {"strict": True}
+    assert cli.main(["compose", str(midi), *options, "--top-p", "0.8", "--metre", "3/4", "--free"]) == 0
+    assert composer.asked == asked | {"strict": False}
 
 
 def test_help_says_what_happens_above_8_kilohertz(capsys):

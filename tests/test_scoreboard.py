@@ -212,6 +212,16 @@ def test_a_difference_is_taken_mixture_by_mixture(recorded):
     assert mean == pytest.approx(1.0) and 0.85 < low < mean < high < 1.15
 
 
+def test_before_and_after_real_recordings_stand_side_by_side(recorded):
+    document = results.read("enhancement")
+    worse = dict.fromkeys(benchmarks.MEASURES, [0.25, 0.2, 0.3])
+    document[scoreboard._BEFORE] = {"real": {"mean": worse}}
+    results.write("enhancement", document)
+    before, after = str(scoreboard.enhancement_before()).splitlines()[2:]
+    assert "synthetic" in before and "0.2 (0.2 to 0.3)" in before and "1.0 (0.5 to 1.5)" not in before
+    assert "real" in after and after.count("1.0 (0.5 to 1.5)") == 2  # SI-SDR on both grids
+
+
 class Stream:
     def push(self, chunk):
         assert len(chunk) <= 256

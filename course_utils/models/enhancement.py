@@ -537,15 +537,16 @@ class EitherMixtures(Mixtures):
         return (self.real if draw.random() < self.share else self.synthetic).mix(draw)
 
 
-def recordings(split: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Real voices and real noises without silent ends, for "train" or "valid"; every 13th reader is kept for "valid".
+def recordings(split: str, count: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """`count` real voices (0: all), and real noises without silent ends, for "train" or "valid".
 
-    DataError says how to get them where they are missing.
+    Every 13th reader is kept for "valid". DataError says how to get the recordings where they are missing.
     """
     from course_utils import data
 
-    readers = data.real("librispeech", "train")
-    voices = [reader.audio for i, reader in enumerate(readers) if (i % 13 == 0) == (split == "valid")]
+    readers = enumerate(data.real("librispeech", "train"))
+    chosen = [reader for i, reader in readers if (i % 13 == 0) == (split == "valid")]
+    voices = [reader.audio for reader in chosen[: count or None]]
     sounds = [clip.audio for clip in data.real("esc10", split)]
     loud = [np.flatnonzero(np.abs(sound) > 1e-4) for sound in sounds]
     noises = [sound[at[0] : at[-1] + 1] for sound, at in zip(sounds, loud, strict=True) if len(at)]
@@ -556,8 +557,8 @@ def real_training_data(count: int, noises: int, seed: int = 0, **sizes) -> Eithe
     """As `training_data`, with as many readers and recorded noises beside the sentences and the invented noises."""
     from course_utils import data
 
-    (readers, recorded), said = recordings("train"), [one.audio for one in data.speech("train")]
-    readers, said = readers[: count or None], said[: count or None]
+    readers, recorded = recordings("train", count)
+    said = [one.audio for one in data.speech("train")[: count or None]]
     long = [clip for clip in said + readers if len(clip) > 1.25 * features.SAMPLE_RATE]
     pool = noise_pool(noises, long, seed) + recorded_noises(noises, recorded, seed)
     real = Mixtures(readers, pool, varied=0.3, seed=seed, **sizes)

@@ -4,8 +4,8 @@ __all__ = ['N_TOKENS', 'START', 'LESSON', 'SUNG', 'MAX_HELD', 'MAX_LEAP', 'NO_LE
            'RUNGS', 'to_tokens', 'to_grid', 'skew', 'MusicConfig', 'RelativeAttention', 'Block', 'transpositions',
            'leap', 'memory', 'shift', 'places', 'interval', 'StepEmbedding', 'VoiceHead', 'ChoraleTransformer', 'Cache',
            'Writer', 'choose', 'parallels', 'Composer', 'compose', 'harmonise', 'Batches', 'loss_fn', 'evaluate',
-           'mean_nats', 'at_home', 'KeyPairs', 'key_loss', 'opinion', 'SelfTaught', 'student_loss', 'plateau', 'train',
-           'figures', 'TokenTransformer', 'LibraryTransformer', 'windowed_nats', 'ladder']
+           'mean_nats', 'at_home', 'KeyPairs', 'key_loss', 'calibrate', 'plateau', 'train', 'figures',
+           'TokenTransformer', 'LibraryTransformer', 'windowed_nats', 'ladder']
 
 
 """A transformer that writes four-part chorales; built step by step in notebook 02."""
@@ -537,52 +537,24 @@ def key_loss(model: ChoraleTransformer, batch: tuple[torch.Tensor, ...]) -> torc
 
 
 @torch.inference_mode()
-def opinion(model, tokens, place, keys: tuple[int, ...] = (-5, -3, -1, 0, 2, 4, 6)) -> torch.Tensor:
-    """Probability of every note (B, T, 4, tokens), the mean of what the model says in several `keys`."""
-    total = 0
-    for k in keys:
-        shifted = torch.where(tokens > 0, (tokens + k).clamp(1, N_TOKENS - 1), 0)
-        total = total + at_home(model(shifted, place, every=True), tokens.new_full((len(tokens),), k)).exp()
-    return total / total.sum(-1, keepdim=True)
-
-
-class SelfTaught:
-    """Batches of a student: `KeyPairs`, and as many pieces that its teacher wrote, with the teacher's `opinion`."""
-
-    def __init__(
-        self, teacher, chorales, pieces: int = 2048, length: int = 256, count: int = 8, seed: int = 0
-    ):
-        self.pairs, self.count, self.seed = KeyPairs(chorales, length, count, seed), count, seed
-        metres, often = list(METRES), np.array(list(METRES.values()))
-        chosen = np.random.default_rng(seed).choice(len(metres), pieces // 64, p=often / often.sum())
-        own = []
-        for i, metre in enumerate(metres[j] for j in chosen):
-            grids = compose(teacher, length, 64, top_p=1.0, seed=seed + i, metre=metre)
-            tokens, place = torch.stack([to_tokens(g) for g in grids]), places(length, metre).expand(64, -1)
-            for part in zip(tokens.split(16), place.split(16), strict=True):
-                own.append((*part, opinion(teacher, *part).half()))
-        self.tokens, self.place, self.opinion = (torch.cat(x) for x in zip(*own, strict=True))
-
-    def __call__(self, step: int) -> tuple:
-        """The batch of a training step: that of `KeyPairs`, then tokens, places and opinions of pieces in random keys."""
-        draw = np.random.default_rng((self.seed, step, 2))
-        rows = torch.from_numpy(draw.choice(len(self.tokens), self.count, replace=False))
-        tokens = self.tokens[rows]
-        keys = torch.tensor([int(draw.choice(transpositions(to_grid(piece)))) for piece in tokens])
-        told = at_home(self.opinion[rows].float().log(), -keys).exp()
-        tokens = torch.where(tokens > 0, tokens + keys[:, None, None], 0)
-        return self.pairs(step), tokens, self.place[rows], told
-
-
-def student_loss(model: ChoraleTransformer, batch: tuple) -> torch.Tensor:
-    """`key_loss`, plus the cross-entropy with the teacher's opinion."""
-    pairs, *own = batch
-    tokens, place, told = (x.to(next(model.parameters()).device) for x in own)
-    return key_loss(model, pairs) - (told * model(tokens, place, every=True)).sum(-1).mean()
+def calibrate(model: Composer, chorales) -> float:
+    """Divide all scores by the number that gives `chorales` the fewest nats per note (Guo et al., 2017); returns it."""
+    temperatures = np.arange(0.5, 2, 0.025)
+    cost = np.zeros(len(temperatures))
+    for c in chorales:
+        tokens, place = to_tokens(c.pitches), places(len(c.pitches), (c.steps_per_bar, c.pickup_steps))
+        scores = model.eval()(tokens[None], place[None], every=True)[0]
+        for i, t in enumerate(temperatures):
+            cost[i] -= float((scores / t).log_softmax(-1).gather(-1, tokens[..., None]).sum())
+    best = float(temperatures[cost.argmin()])
+    for layer in [*model.head.note, *model.head.leap]:
+        for part in layer.parameters():
+            part /= best
+    return best
 
 
 SHIPPED = MusicConfig(d_model=192, n_layers=4, n_heads=8, d_head=128, dropout=0.25, intervals=False)
-STEPS = (3600, 2400, 1500)  # of the three stages
+STEPS = (3600, 2400)  # of the two stages
 
 
 def plateau(progress: float) -> float:
@@ -591,7 +563,7 @@ def plateau(progress: float) -> float:
 
 
 def train(steps: int | None = None, seed: int = 0, state: str | None = None, name: str = "music") -> Composer:
-    """Train the shipped checkpoint in three stages and save it with its card; `state` is a file to resume from."""
+    """Train the shipped checkpoint in two stages and save it with its card; `state` is a file to resume from."""
     from accelerate import Accelerator
 
     from course_utils import checkpoints, data, training
@@ -600,17 +572,16 @@ def train(steps: int | None = None, seed: int = 0, state: str | None = None, nam
     torch.manual_seed(seed)
     model, history = Composer(SHIPPED), training.History()
     stages = {  # name: (batches, loss, learning rate)
-        "random keys": (lambda: Batches(bach, 256, 16, seed=seed), loss_fn, 2e-3),
-        "two keys": (lambda: KeyPairs(bach, 256, 16, seed), key_loss, 1e-3),
-        "self-taught": (lambda: SelfTaught(model.eval(), bach, seed=seed), student_loss, 1e-3),
+        "random keys": (Batches(bach, 256, 16, seed=seed), loss_fn, 2e-3),
+        "two keys": (KeyPairs(bach, 256, 16, seed), key_loss, 1e-3),
     }
-    counts = [-(-steps // 3)] * 3 if steps else STEPS
+    counts = [-(-steps // 2)] * 2 if steps else STEPS
     for (stage, (batches, loss, rate)), count in zip(stages.items(), counts, strict=True):
         file = state and Path(state).with_name(f"{stage} {Path(state).name}".replace(" ", "_"))
         learner = Composer(SHIPPED)  # Accelerator changes the model that it trains
         learner.load_state_dict(model.state_dict())
         part = training.fit(
-            learner, batches(), loss, count, learning_rate=rate, schedule=plateau, weight_decay=0.2, ema=0.99,
+            learner, batches, loss, count, learning_rate=rate, schedule=plateau, weight_decay=0.2, ema=0.99,
             every=200, state=file, seed=seed, title=f"{name}, {stage}", accelerator=Accelerator(mixed_precision="bf16"),
             evaluate=lambda m: {"valid": mean_nats(valid, evaluate(m, valid, metre_given=True))},
         )  # fmt: skip
@@ -618,6 +589,7 @@ def train(steps: int | None = None, seed: int = 0, state: str | None = None, nam
         history = history.followed_by(part)
         if part.interrupted:
             raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
+    print(f"calibrated: scores divided by {calibrate(model, valid):.2f}")
     what = "Composes, continues and harmonises four-part chorales; `course_utils.models.music.Composer`."
     text = checkpoints.card(
         name, what, data="207 training chorales of `data/music`, in all keys their voices allow", seed=seed,
