@@ -589,7 +589,7 @@ def stoi_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 
 def shipped_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """Spectra, SNR and STOI together, (B, time) each."""
-    spectra, samples = 30 * compressed_loss(estimate, clean), 0.1 * snr_loss(estimate, clean)
+    spectra, samples = 30 * compressed_loss(estimate, clean), 0.2 * snr_loss(estimate, clean)
     return spectra + samples + 3 * stoi_loss(estimate, clean)
 
 
