@@ -214,7 +214,7 @@ def test_a_difference_is_taken_mixture_by_mixture(recorded):
 
 def test_before_and_after_real_recordings_stand_side_by_side(recorded):
     document = results.read("enhancement")
-    worse = dict.fromkeys(benchmarks.MEASURES, [0.25, 0.2, 0.3])
+    worse = {key: [0.25, 0.2, 0.3] for key in benchmarks.MEASURES}
     document[scoreboard._BEFORE] = {"real": {"mean": worse}}
     results.write("enhancement", document)
     before, after = str(scoreboard.enhancement_before()).splitlines()[2:]
