@@ -358,8 +358,9 @@ def tiny_course(tmp_path, monkeypatch):
     monkeypatch.setattr(model_module, "SHIPPED", SMALL)
     monkeypatch.setattr(model_module, "figures", lambda model: {"nats per note, valid": "2.0 (1.9 to 2.1)"})
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    AcceleratorState._reset_state(True)  # the precision that one test asks for stays for all that follow
     yield tmp_path
-    AcceleratorState._reset_state(True)  # it would stay at half precision for all tests to come
+    AcceleratorState._reset_state(True)
 
 
 def test_training_goes_through_its_stages_and_writes_a_checkpoint(tiny_course, bach):
