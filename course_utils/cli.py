@@ -74,7 +74,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if options and "real" not in inspect.signature(recipe).parameters:
         raise ValueError(f"the recipe of {arguments.name} needs no real recordings; leave --synthetic out")
     # Kept until the checkpoint is written, so that the same command goes on after an interruption.
-    state = cache_folder() / "training" / f"{arguments.name}-{arguments.steps or 'all'}.safetensors"
+    run = f"{arguments.name}-{'synthetic-' if options else ''}{arguments.steps or 'all'}"
+    state = cache_folder() / "training" / f"{run}.safetensors"
     state.parent.mkdir(parents=True, exist_ok=True)
     recipe(steps=arguments.steps, state=state, **options)
     for file in state.parent.glob(f"*{state.name}"):

@@ -233,6 +233,17 @@ def test_an_interrupted_training_goes_on_with_the_same_command(recipe, tmp_path,
     assert not list((tmp_path / "training").iterdir())
 
 
+def test_a_run_without_recordings_never_goes_on_from_one_with_them(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(
+        "course_utils.models.enhancement.train",
+        lambda steps, state, real=True: seen.append((real, state.name)),
+    )
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    assert cli.main(["train", "enhancement"]) == cli.main(["train", "enhancement", "--synthetic"]) == 0
+    assert [real for real, _ in seen] == [True, False] and seen[0][1] != seen[1][1]
+
+
 def test_only_a_recipe_with_recordings_can_do_without_them(recipe, capsys):
     assert cli.main(["train", "music", "--synthetic"]) == 1
     assert "needs no real recordings" in capsys.readouterr().err and not recipe
