@@ -350,12 +350,7 @@ def download(
     # Speech hardly shrinks, so what is unpacked needs about the same space once more, and some to spare.
     _need_space(parts, 2.2 * dataset.size - waiting)
 
-    record = []
-    for archive in dataset.archives:
-        path = parts / archive.name
-        if not path.exists():  # else an earlier call got this far, and was stopped while it unpacked
-            _fetch(archive, path, timeout, attempts)
-        record.append(_verify(archive, path))
+    record = [fetch(archive, parts / archive.name, timeout, attempts) for archive in dataset.archives]
 
     unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -375,6 +370,19 @@ def download(
     shutil.rmtree(parts, ignore_errors=True)
     print(f"ready in {target}")
     return target
+
+
+def fetch(archive: Archive, path: Path, timeout: float = 30.0, attempts: int = 5) -> dict:
+    """Fetch one file to `path`, or go on where an earlier call stopped, and compare its checksum.
+
+    Returns what was fetched: "url", "bytes", the checksum, and whether it was "verified".
+
+    Raises:
+        DownloadError: no network, or another file than the published one. The message says what to do.
+    """
+    if not path.exists():  # else an earlier call got this far, and was stopped while it unpacked
+        _fetch(archive, path, timeout, attempts)
+    return _verify(archive, path)
 
 
 def _need_space(folder: Path, needed: float) -> None:

@@ -127,19 +127,42 @@ def _esc10(folder: Path, plan: dict) -> Iterable[dict]:
         yield {"id": path.stem, "split": split, "path": path, "label": label}
 
 
+def _debian_sounds(folder: Path, plan: dict) -> Iterable[dict]:
+    """Folders split/package/ as `data.build.sounds` writes them."""
+    for path in sorted(folder.glob("*/*/*.flac")):
+        package = path.parent.name
+        yield {"id": f"{package}/{path.stem}", "split": path.parts[-3], "path": path, "label": package}
+
+
 @dataclass(frozen=True)
 class _Collection:
     read: Callable[[Path, dict], Iterable[dict]]
     splits: tuple[str, ...]
-    dataset: str | None  # in download.REGISTRY
+    how: str  # to get it
+    downloads: str = ""  # its folder among the downloads
 
 
+def _published(read: Callable, splits: tuple[str, ...], dataset: str) -> _Collection:
+    """A collection that `course download` brings."""
+    return _Collection(read, splits, f"fetch it with `course download {dataset}`", dataset)
+
+
+_ASTERISK = (
+    "it comes from the Asterisk Core Sounds (package asterisk-core-sounds-en of Debian); convert it to "
+    "FLAC with a transcripts.tsv"
+)
 _COLLECTIONS = {
-    "librispeech": _Collection(_librispeech, ("train", "test"), "librispeech-train-clean-100"),
-    "asterisk_en": _Collection(_asterisk, ("test",), None),
-    "asterisk_words": _Collection(_asterisk, ("test",), None),
-    "fsdd": _Collection(_fsdd, ("train", "test"), "fsdd"),
-    "esc10": _Collection(_esc10, ("train", "valid", "test"), "esc-50"),
+    "librispeech": _published(_librispeech, ("train", "test"), "librispeech-train-clean-100"),
+    "asterisk_en": _Collection(_asterisk, ("test",), _ASTERISK),
+    "asterisk_words": _Collection(_asterisk, ("test",), _ASTERISK),
+    "fsdd": _published(_fsdd, ("train", "test"), "fsdd"),
+    "esc10": _published(_esc10, ("train", "valid", "test"), "esc-50"),
+    "debian_sounds": _Collection(
+        _debian_sounds,
+        ("train", "valid"),
+        "fetch it (9 GB) with `python -m data.build.sounds`",
+        "debian-sounds",
+    ),
 }
 
 
@@ -150,6 +173,7 @@ def real(name: str, split: str | None = None) -> list[Recording]:
     - "asterisk_en", "asterisk_words": prompts of one speaker with text; for tests only, and not to be cloned.
     - "fsdd": spoken digits; three speakers are "train", the other three "test".
     - "esc10": environmental sounds; two classes are held out ("test"), "valid" are other clips of the rest.
+    - "debian_sounds": sounds of free games and programs, label = package; for training, "valid" are other packages.
 
     Looked for in COURSE_REAL_DATA, in `../shared/real` beside the repository, and among what
     `data.download` has fetched. `data/real_heldout.json` says what is held out, and why.
@@ -167,20 +191,14 @@ def real(name: str, split: str | None = None) -> list[Recording]:
     if os.environ.get("COURSE_REAL_DATA"):
         places.append(Path(os.environ["COURSE_REAL_DATA"]) / name)
     places.append(Path(__file__).resolve().parent.parent.parent / "shared" / "real" / name)
-    if collection.dataset:
-        places.append(downloads_folder() / collection.dataset)
+    if collection.downloads:
+        places.append(downloads_folder() / collection.downloads)
     for place in places:
         if place.is_dir() and (found := _recordings(name, place, shipped.manifest().key)):
             return [recording for recording in found if split in (None, recording.split)]
-    advice = (
-        f"fetch it with `course download {collection.dataset}`"
-        if collection.dataset
-        else "it comes from the Asterisk Core Sounds (package asterisk-core-sounds-en of Debian); convert it to "
-        "FLAC with a transcripts.tsv"
-    )
     looked = ", ".join(map(str, places))
     raise DataError(
-        f"the recordings {name!r} are not here (looked in {looked}): {advice}, or set COURSE_REAL_DATA to the "
+        f"the recordings {name!r} are not here (looked in {looked}): {collection.how}, or set COURSE_REAL_DATA to the "
         f"folder that holds {name}/. The course works without: its own voices are always there"
     )
 
@@ -190,7 +208,7 @@ def _recordings(name: str, folder: Path, _key: str) -> tuple[Recording, ...]:
     """Everything in `folder` whose header can be read; what can not is named in a warning and left out."""
     import soundfile
 
-    plan = json.loads(shipped.read("real_heldout.json"))[name]
+    plan = json.loads(shipped.read("real_heldout.json")).get(name, {})
     found, broken = [], []
     for entry in _COLLECTIONS[name].read(folder, plan):
         try:
