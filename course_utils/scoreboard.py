@@ -279,14 +279,14 @@ def enhancement_difference(grid: str, system: str, other: str) -> dict[str, tupl
     return benchmarks.summarise(rows)
 
 
-_BEFORE = "synthetic only"  # key of the record of the checkpoint that had met no real recording
+_BEFORE = "before"  # key of the records of earlier checkpoints, by what they were trained on
 
 
 def enhancement_before() -> peers.MarkdownTable:
-    """Recorded: the shipped network before and after real recordings came into its training."""
+    """Recorded: the shipped network before and after real recordings came into its training, in two steps."""
     document = results.read("enhancement")
     after = {grid: document.get("systems", {}).get(grid, {}).get(OURS) for grid in _GRIDS}
-    trainings = {"synthetic voices, invented noise": document.get(_BEFORE, {}), "and real recordings": after}
+    trainings = {**document.get(_BEFORE, {}), "and 1,472 sounds of many kinds: shipped": after}
     return peers.table(
         [
             {"trained on": name}
@@ -340,7 +340,7 @@ def _enhancement_text() -> str:
     for grid, title in _GRIDS.items():
         about = (
             "100 mixtures: 51 held-out LibriSpeech readers in helicopter and sea-wave recordings of ESC-10. Our model "
-            "learnt from other readers of LibriSpeech and other kinds of sound from ESC-10."
+            "learnt from other readers of LibriSpeech and other kinds of sound from ESC-10 and from free games."
             if grid == "real"
             else "100 mixtures: 24 held-out voices of our corpus. In-domain for our model, which knows this kind of "
             "voice, and for no other system."

@@ -361,6 +361,7 @@ def real_sounds(monkeypatch):
             Sound("ends", np.concatenate([gap, noise.white(0.5, 1), gap])),
         ],
         ("esc10", "valid"): [Sound("other", noise.pink(1.0, 2))],
+        ("debian_sounds", "train"): [Sound("wind", noise.brown(3.0, 3))],
     }
     monkeypatch.setattr(data, "real", lambda name, split: sounds[name, split])
 
@@ -371,6 +372,8 @@ def test_readers_for_development_are_not_trained_on_and_silence_is_no_noise(real
     first = [{float(voice[0]) for voice in group} for group in (voices, held_back)]
     assert not first[0] & first[1] and len(voices) == 27 and len(held_back) == 3
     assert [len(sound) for sound in noises] == [16000, pytest.approx(8000, abs=4)] and len(others) == 1
+    _, more = enhancement.recordings("train", kinds=enhancement.KINDS)
+    assert [len(sound) for sound in more] == [*map(len, noises), 48000]
 
 
 def test_real_training_data_holds_both_kinds_of_voices(real_sounds, monkeypatch):
@@ -400,7 +403,7 @@ def test_without_recordings_the_recipe_says_how_to_get_them(tmp_path, monkeypatc
 def tiny_course(tmp_path, monkeypatch):
     """Training as it is, with little of everything."""
 
-    def little(count, noises, seed=0, **sizes):
+    def little(count, noises, seed=0, kinds=(), **sizes):
         sizes = {"seconds": 0.5, "size": 2, **sizes}
         return enhancement.Mixtures(CLIPS, enhancement.noise_pool(3, CLIPS, seed), seed=seed, **sizes)
 

@@ -215,11 +215,15 @@ def test_a_difference_is_taken_mixture_by_mixture(recorded):
 def test_before_and_after_real_recordings_stand_side_by_side(recorded):
     document = results.read("enhancement")
     worse = {key: [0.25, 0.2, 0.3] for key in benchmarks.MEASURES}
-    document[scoreboard._BEFORE] = {"real": {"mean": worse}}
+    document[scoreboard._BEFORE] = {
+        "synthetic": {"real": {"mean": worse}},
+        "real, too": {"own": {"mean": worse}},
+    }
     results.write("enhancement", document)
-    before, after = str(scoreboard.enhancement_before()).splitlines()[2:]
+    before, then, after = str(scoreboard.enhancement_before()).splitlines()[2:]
     assert "synthetic" in before and "0.2 (0.2 to 0.3)" in before and "1.0 (0.5 to 1.5)" not in before
-    assert "real" in after and after.count("1.0 (0.5 to 1.5)") == 2  # SI-SDR on both grids
+    assert "real, too" in then and "0.2 (0.2 to 0.3)" in then
+    assert "shipped" in after and after.count("1.0 (0.5 to 1.5)") == 2  # SI-SDR on both grids
 
 
 class Stream:

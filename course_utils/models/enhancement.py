@@ -1,7 +1,7 @@
 # Written from notebooks/01_speech_enhancement.ipynb by `course export`: edit the notebook, not this file.
 
 __all__ = ['BINS', 'POWER', 'SHIPPED', 'LESSON', 'LESSON_STEPS', 'LESSON_RUN', 'LESSON_SIZES', 'NAIVE_RUN', 'NAIVE_SIZES',
-           'STEPS', 'REAL', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures',
+           'STEPS', 'KINDS', 'REAL', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures',
            'training_data', 'checked', 'WaveformAutoencoder', 'receptive_field', 'waveform_loss', 'naive_loss', 'erb',
            'band_matrix', 'BandGRU', 'denoise', 'enhance_whole', 'EnhancerConfig', 'compress', 'BandConv',
            'DualPathBlock', 'DualPathNetwork', 'DualPathEnhancer', 'EnhancerStream', 'si_sdr_loss', 'compressed_loss',
@@ -469,7 +469,7 @@ def loss_fn(
     return distance(denoise(model, noisy), clean)
 
 
-SHIPPED = EnhancerConfig(channels=16, bands=24, width=32, blocks=1, gain_bands=40, gain_width=144)
+SHIPPED = EnhancerConfig(channels=16, bands=24, width=32, blocks=3, gain_bands=40, gain_width=128)
 
 
 def plateau(progress: float) -> float:
@@ -510,9 +510,11 @@ def recorded_noises(
 ) -> list[np.ndarray]:
     """`count` noises of 8 s from recorded `clips`: one again and again, faster, slower or backwards, and equalised."""
     pool, length = [], round(seconds * features.SAMPLE_RATE)
+    weights = np.sqrt([len(clip) for clip in clips])  # there is more to learn in a long one
     for i in range(count):
         draw = np.random.default_rng((seed, i, 1))
-        clip, sound = clips[int(draw.integers(len(clips)))], np.zeros(0)
+        clip, sound = clips[int(draw.choice(len(clips), p=weights / weights.sum()))], np.zeros(0)
+        clip = clip[int(draw.integers(max(1, len(clip) - length))) :][: 2 * length]
         while len(sound) < length:
             places = np.arange(0, len(clip) - 1, np.exp(draw.uniform(-0.4, 0.4)))
             part = np.interp(places, np.arange(len(clip)), clip)[:: int(draw.choice([1, -1]))]
@@ -537,8 +539,10 @@ class EitherMixtures(Mixtures):
         return (self.real if draw.random() < self.share else self.synthetic).mix(draw)
 
 
-def recordings(split: str, count: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """`count` real voices (0: all), and real noises without silent ends, for "train" or "valid".
+def recordings(
+    split: str, count: int = 0, kinds: tuple[str, ...] = ("esc10",)
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """`count` real voices (0: all), and real noises of the collections `kinds` without silent ends, of a split.
 
     Every 13th reader is kept for "valid". DataError says how to get the recordings where they are missing.
     """
@@ -547,17 +551,19 @@ def recordings(split: str, count: int = 0) -> tuple[list[np.ndarray], list[np.nd
     readers = enumerate(data.real("librispeech", "train"))
     chosen = [reader for i, reader in readers if (i % 13 == 0) == (split == "valid")]
     voices = [reader.audio for reader in chosen[: count or None]]
-    sounds = [clip.audio for clip in data.real("esc10", split)]
+    sounds = [clip.audio for kind in kinds for clip in data.real(kind, split)]
     loud = [np.flatnonzero(np.abs(sound) > 1e-4) for sound in sounds]
     noises = [sound[at[0] : at[-1] + 1] for sound, at in zip(sounds, loud, strict=True) if len(at)]
     return voices, [sound for sound in noises if len(sound) > 4000]
 
 
-def real_training_data(count: int, noises: int, seed: int = 0, **sizes) -> EitherMixtures:
+def real_training_data(
+    count: int, noises: int, seed: int = 0, kinds: tuple[str, ...] = ("esc10",), **sizes
+) -> EitherMixtures:
     """As `training_data`, with as many readers and recorded noises beside the sentences and the invented noises."""
     from course_utils import data
 
-    readers, recorded = recordings("train", count)
+    readers, recorded = recordings("train", count, kinds)
     said = [one.audio for one in data.speech("train")[: count or None]]
     long = [clip for clip in said + readers if len(clip) > 1.25 * features.SAMPLE_RATE]
     pool = noise_pool(noises, long, seed) + recorded_noises(noises, recorded, seed)
@@ -593,9 +599,11 @@ def shipped_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return spectra + samples + 3 * stoi_loss(estimate, clean)
 
 
-STEPS = (12_000, 24_000)
+STEPS = (12_000, 30_000)
+KINDS = ("esc10", "debian_sounds")
 REAL = (
-    "; in two of three mixtures 184 readers of LibriSpeech (CC BY 4.0), and 128 clips of ESC-10 (CC BY 3.0)"
+    "; in two of three mixtures 184 readers of LibriSpeech (CC BY 4.0); in half of the noises 128 clips of ESC-10 "
+    "(CC BY 3.0) and 1,472 sounds of Debian packages (`data/build/sounds.json`, free licences)"
 )
 
 
@@ -614,7 +622,8 @@ def train(
 
     torch.manual_seed(seed)
     model, accelerator = DualPathEnhancer(SHIPPED), Accelerator()
-    material, size = real_training_data if real else training_data, max(1, 12 // accelerator.num_processes)
+    material = partial(real_training_data, kinds=KINDS) if real else training_data
+    size = max(1, 12 // accelerator.num_processes)
     history = fit_in_two(
         model, material(0, 600, seed + accelerator.process_index, size=size), with_loss(shipped_loss),
         (steps // 2, steps - steps // 2) if steps else STEPS, Path(state) if state else None,
