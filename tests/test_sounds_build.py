@@ -107,6 +107,12 @@ def test_sounds_are_taken_out_of_packages_and_found_by_their_split(mirror, tmp_p
     assert saw.id == "tools/tools__saw.wav" and saw.duration == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_command_says_what_it_fetches_and_where_it_is(mirror, tmp_path, capsys):
+    sounds.main([str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "2 packages of Debian 12" in said and "free licence" in said and f"3 sounds in {tmp_path}" in said
+
+
 def test_a_package_that_is_not_the_listed_one_is_refused_and_the_next_call_goes_on(mirror, tmp_path):
     listed, _ = mirror
     right = listed["tools"]["sha256"]

@@ -140,6 +140,11 @@ def main(arguments: list[str] | None = None) -> None:
     default = download.downloads_folder() / "debian-sounds"
     parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
     folder = parser.parse_args(arguments).folder
+    listed = packages()
+    size = sum(package["size"] for package in listed.values()) / 1e9
+    print(
+        f"{len(listed)} packages of Debian 12 from {MIRROR}, {size:.1f} GB, each under a free licence of its own"
+    )
     print(f"{build(folder):,} sounds in {folder}")
 
 
