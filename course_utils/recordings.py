@@ -160,7 +160,7 @@ _COLLECTIONS = {
     "debian_sounds": _Collection(
         _debian_sounds,
         ("train", "valid"),
-        "fetch it (9 GB) with `python -m data.build.sounds`",
+        "fetch it (9 GB) with `python -m data.build.sounds MIRROR`",
         "debian-sounds",
     ),
 }

@@ -14,6 +14,8 @@ import soundfile as sf
 from course_utils import audio, data, download
 from data.build import sounds
 
+MIRROR = "https://mirror.example/debian/"
+
 
 def sound(seconds=1.0, rate=44100, channels=2, silence=0.0):
     """A WAV file as bytes: noise between silent ends."""
@@ -82,6 +84,7 @@ def mirror(tmp_path, monkeypatch):
     fetched = []
 
     def copy(archive, path, timeout, attempts):
+        assert archive.url == f"https://mirror.example/debian/{archive.name}"
         fetched.append(archive.name)
         shutil.copy(here / archive.name, path)
 
@@ -91,8 +94,8 @@ def mirror(tmp_path, monkeypatch):
 
 def test_sounds_are_taken_out_of_packages_and_found_by_their_split(mirror, tmp_path, monkeypatch):
     folder = tmp_path / "real" / "debian_sounds"
-    assert sounds.build(folder) == 3 and mirror[1] == ["storm_1_all.deb", "tools_2_all.deb"]
-    assert sounds.build(folder) == 3 and len(mirror[1]) == 2  # nothing is fetched again
+    assert sounds.build(MIRROR, folder) == 3 and mirror[1] == ["storm_1_all.deb", "tools_2_all.deb"]
+    assert sounds.build(MIRROR, folder) == 3 and len(mirror[1]) == 2  # nothing is fetched again
     assert sorted(path.name for path in folder.iterdir()) == [
         "train",
         "valid",
@@ -108,9 +111,15 @@ def test_sounds_are_taken_out_of_packages_and_found_by_their_split(mirror, tmp_p
 
 
 def test_the_command_says_what_it_fetches_and_where_it_is(mirror, tmp_path, capsys):
-    sounds.main([str(tmp_path)])
+    sounds.main([MIRROR, str(tmp_path)])
     said = capsys.readouterr().out
     assert "2 packages of Debian 12" in said and "free licence" in said and f"3 sounds in {tmp_path}" in said
+
+
+def test_an_address_that_is_none_is_refused_before_anything_is_fetched(mirror, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        sounds.main([str(tmp_path)])  # the folder where the mirror belongs
+    assert "expected an address" in capsys.readouterr().err and not mirror[1]
 
 
 def test_a_package_that_is_not_the_listed_one_is_refused_and_the_next_call_goes_on(mirror, tmp_path):
@@ -118,16 +127,16 @@ def test_a_package_that_is_not_the_listed_one_is_refused_and_the_next_call_goes_
     right = listed["tools"]["sha256"]
     listed["tools"]["sha256"] = "0" * 64
     with pytest.raises(download.DownloadError, match="not the published file"):
-        sounds.build(tmp_path)
+        sounds.build(MIRROR, tmp_path)
     assert (tmp_path / "train" / "storm").is_dir() and not (tmp_path / "valid" / "tools").exists()
     listed["tools"]["sha256"] = right
-    assert sounds.build(tmp_path) == 3
+    assert sounds.build(MIRROR, tmp_path) == 3
 
 
 def test_a_sound_that_is_missing_is_said_and_nothing_half_done_is_kept(mirror, tmp_path):
     mirror[0]["storm"]["sounds"].append("storm/thunder.wav")
     with pytest.raises(ValueError, match="has only 2 of 3 sounds"):
-        sounds.build(tmp_path)
+        sounds.build(MIRROR, tmp_path)
     assert not (tmp_path / "train" / "storm").exists() and not list(tmp_path.glob(".unpacking*"))
 
 

@@ -1,6 +1,9 @@
 """Fetch recorded noises for training: sounds of free programs and games, out of packages of Debian 12.
 
-    python -m data.build.sounds [FOLDER]
+    python -m data.build.sounds MIRROR [FOLDER]
+
+MIRROR is the address of any mirror of Debian (its home page lists them), the folder that holds `pool/`; for
+packages that mirrors no longer carry, a day in Debian's snapshot archive.
 
 `sounds.json` names the packages (with version, size and checksum), the sounds taken from each, and for which
 split: 1,641 sounds, 2.5 hours, from wind and rivers to engines, tools and crowds, all under the free licences of
@@ -32,7 +35,6 @@ from tqdm.auto import tqdm
 from course_utils import audio, download
 
 LISTING = Path(__file__).with_name("sounds.json")
-MIRROR = "https://deb.debian.org/debian/"
 ARCHIVES = (".zip", ".pk3", ".wz")  # games pack their sounds once more; all three are zip files
 MAX_SECONDS = 60
 
@@ -111,8 +113,8 @@ def extract(deb: Path, folder: Path, sounds: list[str]) -> int:
     return found
 
 
-def build(folder: Path, mirror: str = MIRROR) -> int:
-    """Fetch what is not in `folder` yet; the number of sounds there.
+def build(mirror: str, folder: Path) -> int:
+    """Fetch from `mirror` what is not in `folder` yet; the number of sounds there.
 
     Raises:
         course_utils.download.DownloadError: no network, or a package that is not the one of `sounds.json`.
@@ -122,7 +124,8 @@ def build(folder: Path, mirror: str = MIRROR) -> int:
         if home.is_dir():
             continue
         home.parent.mkdir(parents=True, exist_ok=True)
-        archive = download.Archive(mirror + package["path"], package["size"], f"sha256:{package['sha256']}")
+        url = f"{mirror.rstrip('/')}/{package['path']}"
+        archive = download.Archive(url, package["size"], f"sha256:{package['sha256']}")
         deb = folder / archive.name
         download.fetch(archive, deb)
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as unfinished:
@@ -138,14 +141,17 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     default = download.downloads_folder() / "debian-sounds"
+    parser.add_argument("mirror", help="address of a mirror of Debian, https://.../debian")
     parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
-    folder = parser.parse_args(arguments).folder
+    given = parser.parse_args(arguments)
+    if not given.mirror.startswith(("https://", "http://")):
+        parser.error(f"MIRROR: expected an address such as https://.../debian, got {given.mirror!r}")
     listed = packages()
     size = sum(package["size"] for package in listed.values()) / 1e9
     print(
-        f"{len(listed)} packages of Debian 12 from {MIRROR}, {size:.1f} GB, each under a free licence of its own"
+        f"{len(listed)} packages of Debian 12 from {given.mirror}, {size:.1f} GB, each under a free licence of its own"
     )
-    print(f"{build(folder):,} sounds in {folder}")
+    print(f"{build(given.mirror, given.folder):,} sounds in {given.folder}")
 
 
 if __name__ == "__main__":
