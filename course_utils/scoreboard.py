@@ -283,10 +283,10 @@ _BEFORE = "before"  # key of the records of earlier checkpoints, by what they we
 
 
 def enhancement_before() -> peers.MarkdownTable:
-    """Recorded: the shipped network before and after real recordings came into its training, in two steps."""
+    """Recorded: the shipped network before and after real recordings came into its training, step by step."""
     document = results.read("enhancement")
     after = {grid: document.get("systems", {}).get(grid, {}).get(OURS) for grid in _GRIDS}
-    trainings = {**document.get(_BEFORE, {}), "and 1,472 sounds of many kinds: shipped": after}
+    trainings = {**document.get(_BEFORE, {}), "all of it from the beginning, and for longer: shipped": after}
     return peers.table(
         [
             {"trained on": name}

@@ -22,6 +22,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 Schedule = Callable[[float], float]
 
@@ -177,6 +178,46 @@ def _load_state(path: Path, model, optimizer, average) -> History:
     return History(record["losses"], evaluations, record["seconds"])
 
 
+class _Ahead(Dataset):
+    """The batches of the steps from `first` on, as `DataLoader` asks for them."""
+
+    def __init__(self, batches: Callable[[int], Any], first: int):
+        self.batches, self.first = batches, first
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batches(self.first + index)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def ahead(batches: Callable[[int], Any], workers: int) -> Callable[[int], Any]:
+    """The same `batches`, made ahead by other processes while the model learns from the last one.
+
+    Args:
+        batches: as in `fit`; on systems that do not fork, it must be importable from a module.
+        workers: how many processes; with 0 or less, `batches` as they are.
+    """
+    if workers <= 0:
+        return batches
+    expected, coming = None, None
+
+    def batch(step: int) -> Any:
+        nonlocal expected, coming
+        if step != expected:  # the first one, or a resumed run
+            coming = None  # ends the processes of the steps before
+            steps = _Ahead(batches, step)
+            coming = iter(DataLoader(steps, batch_size=None, num_workers=workers, collate_fn=_unchanged))
+        expected = step + 1
+        return next(coming)
+
+    return batch
+
+
 def fit(
     model: torch.nn.Module,
     batches: Callable[[int], Any],
@@ -238,6 +279,8 @@ def fit(
     history = _load_state(path, model, optimizer, average) if path and path.exists() else History()
     wrapped, first = model, accelerator is None or accelerator.is_main_process
     if accelerator is not None:
+        from accelerate.utils import send_to_device
+
         wrapped, optimizer = accelerator.prepare(model, optimizer)
         if average is not None:
             average.to(accelerator.device)
@@ -250,7 +293,10 @@ def fit(
             wrapped.train()
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("peak_lr", learning_rate) * schedule((step + 1) / steps)
-            loss = loss_fn(wrapped, batches(step))
+            batch = batches(step)
+            if accelerator is not None:
+                batch = send_to_device(batch, accelerator.device)
+            loss = loss_fn(wrapped, batch)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss.item()} at step {step}: lower the learning rate ({learning_rate:g}), clip the "

@@ -385,6 +385,19 @@ def test_real_training_data_holds_both_kinds_of_voices(real_sounds, monkeypatch)
     assert torch.equal(noisy, mixtures(0)[0])
 
 
+def test_new_noises_are_made_of_both_kinds_and_never_end(real_sounds, monkeypatch):
+    monkeypatch.setattr(data, "speech", lambda split: [Sound(str(i), clip) for i, clip in enumerate(CLIPS)])
+    noises = enhancement.real_training_data(5, 0, size=2).real.noises
+    made = [noises[i] for i in (0, 1, 3, 11, 999_999)]
+    assert all(noise.shape == (128_000,) and abs(enhancement.rms(noise) - 1) < 1e-3 for noise in made)
+    assert all(
+        abs(np.mean(a * b)) < 0.9 for i, a in enumerate(made) for b in made[:i]
+    )  # none is another again
+    assert np.array_equal(noises[11], made[3])
+    assert np.array_equal(noises[11], enhancement.recorded_noises(1, noises.clips, 11)[0])
+    assert np.array_equal(noises[1], enhancement.noise_pool(2, noises.speech, 1)[1])
+
+
 def test_without_recordings_the_recipe_says_how_to_get_them(tmp_path, monkeypatch):
     def nothing(name, split):
         raise data.DataError("course download librispeech-train-clean-100")
@@ -404,12 +417,12 @@ def tiny_course(tmp_path, monkeypatch):
     """Training as it is, with little of everything."""
 
     def little(count, noises, seed=0, kinds=(), **sizes):
-        sizes = {"seconds": 0.5, "size": 2, **sizes}
         return enhancement.Mixtures(CLIPS, enhancement.noise_pool(3, CLIPS, seed), seed=seed, **sizes)
 
     monkeypatch.setattr(enhancement, "training_data", little)
     monkeypatch.setattr(enhancement, "real_training_data", little)
     monkeypatch.setattr(enhancement, "SHIPPED", SMALL)
+    monkeypatch.setattr(enhancement, "SIZES", {"size": 2, "seconds": 0.5})
     monkeypatch.setattr(enhancement, "validation", lambda real: lambda model: {"valid": 0.0})
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
 

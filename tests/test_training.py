@@ -129,6 +129,22 @@ def test_accelerate_gives_the_same_result_on_the_cpu():
     torch.testing.assert_close(weights(accelerated), weights(plain))
 
 
+@pytest.mark.parametrize("workers", [-1, 0, 2])
+def test_batches_made_ahead_are_the_same_in_any_order(workers):
+    made_ahead = training.ahead(batches, workers)
+    for step in (0, 1, 2, 7, 8, 0):  # in order, after a resumed state, and from the start again
+        for got, wanted in zip(made_ahead(step), batches(step), strict=True):
+            torch.testing.assert_close(got, wanted)
+
+
+def test_what_goes_wrong_in_a_batch_made_ahead_is_told():
+    def damaged(step):
+        raise ValueError("no such clip")
+
+    with pytest.raises(ValueError, match="no such clip"):
+        training.ahead(damaged, 1)(0)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_among_many_processes_the_first_alone_measures_shows_and_saves(first, tmp_path, capsys):
     from accelerate import Accelerator

@@ -1,18 +1,20 @@
 # Written from notebooks/01_speech_enhancement.ipynb by `course export`: edit the notebook, not this file.
 
-__all__ = ['BINS', 'POWER', 'SHIPPED', 'LESSON', 'LESSON_STEPS', 'LESSON_RUN', 'LESSON_SIZES', 'NAIVE_RUN', 'NAIVE_SIZES',
-           'STEPS', 'KINDS', 'REAL', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures',
+__all__ = ['BINS', 'POWER', 'SHIPPED', 'STEPS', 'SIZES', 'LESSON', 'LESSON_STEPS', 'LESSON_RUN', 'LESSON_SIZES', 'NAIVE_RUN',
+           'NAIVE_SIZES', 'KINDS', 'REAL', 'RUNGS', 'invent', 'noise_pool', 'rms', 'say', 'echo', 'record', 'Mixtures',
            'training_data', 'checked', 'WaveformAutoencoder', 'receptive_field', 'waveform_loss', 'naive_loss', 'erb',
            'band_matrix', 'BandGRU', 'denoise', 'enhance_whole', 'EnhancerConfig', 'compress', 'BandConv',
            'DualPathBlock', 'DualPathNetwork', 'DualPathEnhancer', 'EnhancerStream', 'si_sdr_loss', 'compressed_loss',
            'snr_loss', 'combined_loss', 'loss_fn', 'plateau', 'lesson_model', 'fit_in_two', 'recorded_noises',
-           'EitherMixtures', 'recordings', 'real_training_data', 'third_octaves', 'stoi_loss', 'shipped_loss', 'train',
-           'validation', 'figures', 'with_loss', 'ladder', 'FrameStep', 'to_onnx', 'OnnxStream', 'quantise']
+           'NewNoises', 'recordings', 'EitherMixtures', 'real_training_data', 'third_octaves', 'stoi_loss',
+           'shipped_loss', 'train', 'validation', 'figures', 'with_loss', 'ladder', 'FrameStep', 'to_onnx',
+           'OnnxStream', 'quantise']
 
 
 """A noise remover that runs in real time, and the steps on the way to it; built in notebook 01."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -469,7 +471,9 @@ def loss_fn(
     return distance(denoise(model, noisy), clean)
 
 
-SHIPPED = EnhancerConfig(channels=16, bands=24, width=32, blocks=3, gain_bands=40, gain_width=128)
+SHIPPED = EnhancerConfig(channels=32, bands=32, width=48, blocks=3, gain_bands=40, gain_width=48)
+STEPS = 28_000
+SIZES = {"size": 64, "seconds": 3.0}
 
 
 def plateau(progress: float) -> float:
@@ -527,16 +531,20 @@ def recorded_noises(
     return pool
 
 
-class EitherMixtures(Mixtures):
-    """Each pair comes from `real` with the probability `share`, and else from `synthetic`."""
+class NewNoises(Sequence):
+    """A million noises of 8 s, made when asked for: three of eight invented, the others from recorded `clips`."""
 
-    def __init__(self, real: Mixtures, synthetic: Mixtures, share: float = 0.65):
-        super().__init__(synthetic.clips, synthetic.noises, size=synthetic.size, seed=synthetic.seed)
-        self.real, self.synthetic, self.share = real, synthetic, share
+    def __init__(self, speech: list[np.ndarray], clips: list[np.ndarray], seed: int = 0):
+        self.speech, self.clips, self.seed = speech, clips, seed
 
-    def mix(self, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One pair (time,)."""
-        return (self.real if draw.random() < self.share else self.synthetic).mix(draw)
+    def __len__(self) -> int:
+        return 10**6
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """The noise `i` (time,), always the same."""
+        if i % 8 < 3:
+            return noise_pool(2, self.speech, self.seed * len(self) + i)[1]
+        return recorded_noises(1, self.clips, self.seed * len(self) + i)[0]
 
 
 def recordings(
@@ -557,16 +565,33 @@ def recordings(
     return voices, [sound for sound in noises if len(sound) > 4000]
 
 
+class EitherMixtures(Mixtures):
+    """Each pair comes from `real` with the probability `share`, and else from `synthetic`."""
+
+    def __init__(self, real: Mixtures, synthetic: Mixtures, share: float = 0.65):
+        super().__init__(synthetic.clips, synthetic.noises, size=synthetic.size, seed=synthetic.seed)
+        self.real, self.synthetic, self.share = real, synthetic, share
+
+    def mix(self, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One pair (time,)."""
+        return (self.real if draw.random() < self.share else self.synthetic).mix(draw)
+
+
 def real_training_data(
     count: int, noises: int, seed: int = 0, kinds: tuple[str, ...] = ("esc10",), **sizes
 ) -> EitherMixtures:
-    """As `training_data`, with as many readers and recorded noises beside the sentences and the invented noises."""
+    """As `training_data`, with as many readers and recorded noises beside the sentences and the invented noises.
+
+    Without a number of `noises` every mixture gets a new one.
+    """
     from course_utils import data
 
     readers, recorded = recordings("train", count, kinds)
     said = [one.audio for one in data.speech("train")[: count or None]]
     long = [clip for clip in said + readers if len(clip) > 1.25 * features.SAMPLE_RATE]
-    pool = noise_pool(noises, long, seed) + recorded_noises(noises, recorded, seed)
+    pool = NewNoises(long, recorded, seed)
+    if noises:
+        pool = noise_pool(noises, long, seed) + recorded_noises(noises, recorded, seed)
     real = Mixtures(readers, pool, varied=0.3, seed=seed, **sizes)
     return EitherMixtures(real, Mixtures(said, pool, varied=0.6, seed=seed, **sizes))
 
@@ -599,10 +624,9 @@ def shipped_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     return spectra + samples + 3 * stoi_loss(estimate, clean)
 
 
-STEPS = (12_000, 30_000)
 KINDS = ("esc10", "debian_sounds")
 REAL = (
-    "; in two of three mixtures 184 readers of LibriSpeech (CC BY 4.0); in half of the noises 128 clips of ESC-10 "
+    "; in two of three mixtures 184 readers of LibriSpeech (CC BY 4.0); in five of eight noises 128 clips of ESC-10 "
     "(CC BY 3.0) and 1,472 sounds of Debian packages (`data/build/sounds.json`, free licences)"
 )
 
@@ -614,21 +638,24 @@ def train(
     """Train the shipped checkpoint and save it with its card; `state` is a file to resume from.
 
     `real`: with real recordings, too (DataError where they are missing). Several processes (`torchrun`) share
-    the 12 mixtures of a step, and the first saves.
+    the mixtures of a step, and the first saves. Made for a GPU: two processors take days.
     """
     from accelerate import Accelerator
 
-    from course_utils import checkpoints
+    from course_utils import checkpoints, training
 
     torch.manual_seed(seed)
     model, accelerator = DualPathEnhancer(SHIPPED), Accelerator()
-    material = partial(real_training_data, kinds=KINDS) if real else training_data
-    size = max(1, 12 // accelerator.num_processes)
-    history = fit_in_two(
-        model, material(0, 600, seed + accelerator.process_index, size=size), with_loss(shipped_loss),
-        (steps // 2, steps - steps // 2) if steps else STEPS, Path(state) if state else None,
-        learning_rate=2e-3, schedule=plateau, ema=0.998, every=1500, evaluate=validation(real=real), seed=seed,
-        title=name, accelerator=accelerator,
+    sizes = {**SIZES, "size": max(1, SIZES["size"] // accelerator.num_processes)}
+    material = (
+        partial(real_training_data, noises=0, kinds=KINDS) if real else partial(training_data, noises=600)
+    )
+    batches = material(0, seed=seed + accelerator.process_index, **sizes)
+    history = training.fit(
+        model, training.ahead(batches, (os.cpu_count() or 1) // accelerator.num_processes - 2),
+        with_loss(shipped_loss), steps or STEPS, learning_rate=3e-3, ema=0.999, every=2000, seed=seed,
+        schedule=lambda done: min(done / 0.02, 1.0, (1 - done) / 0.65), evaluate=validation(real=real),
+        state=Path(state) if state else None, title=name, accelerator=accelerator,
     )  # fmt: skip
     if history.interrupted:
         raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
