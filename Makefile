@@ -24,7 +24,7 @@ check: $(READY)  ## lint, and whatever is derived is fresh
 	$(BIN)/python -m data.build.report --check
 	$(BIN)/course scoreboard --check
 
-models: $(READY)  ## train every shipped checkpoint again (hours)
+models: $(READY)  ## train every shipped checkpoint again (hours with a GPU, else days)
 	for name in $$(ls course_utils/models | sed -n 's/^\([a-z].*\)\.py$$/\1/p'); do $(BIN)/course train $$name || exit 1; done
 
 scoreboard: $(READY)  ## measure again what is stale, and write the tables of the README

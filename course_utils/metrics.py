@@ -182,11 +182,12 @@ def _dnsmos_judge(threads: int) -> Any:
     # Its sessions take every core and wait for work at full speed, which slows down whatever runs beside.
     options = library.ort.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     judge.onnx_sess, judge.p808_onnx_sess = (library.ort.InferenceSession(path, options) for path in paths)
     return judge
 
 
-def dnsmos(waveform: np.ndarray, threads: int = 1) -> dict[str, float]:
+def dnsmos(waveform: np.ndarray, threads: int = 2) -> dict[str, float]:
     """DNSMOS P.835: opinions from 1 to 5 that a network predicts without a reference (Reddy et al., 2022).
 
     Samples beyond full scale are clipped first, as a player would clip them. A clip shorter than 9 s is

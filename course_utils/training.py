@@ -13,6 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,15 +196,24 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def ahead(batches: Callable[[int], Any], workers: int) -> Callable[[int], Any]:
-    """The same `batches`, made ahead by other processes while the model learns from the last one.
+def ahead(batches: Callable[[int], Any], workers: int = 0) -> Callable[[int], Any]:
+    """The same `batches`, the next ones made while the model learns from the last.
 
     Args:
-        batches: as in `fit`; on systems that do not fork, it must be importable from a module.
-        workers: how many processes; with 0 or less, `batches` as they are.
+        batches: as in `fit`.
+        workers: made by so many processes; on systems that do not fork, `batches` must then be importable from
+            a module. With 0 or less by a thread, which works everywhere, and is enough for two cores.
     """
     if workers <= 0:
-        return batches
+        pool, begun = ThreadPoolExecutor(1), {}
+
+        def batch(step: int) -> Any:
+            nonlocal begun
+            begun = {i: begun.get(i) or pool.submit(batches, i) for i in range(step, step + 3)}
+            return begun.pop(step).result()
+
+        return batch
+
     expected, coming = None, None
 
     def batch(step: int) -> Any:

@@ -1,5 +1,7 @@
 """`fit` is the plain loop, and its comforts change nothing that they should not."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -137,12 +139,34 @@ def test_batches_made_ahead_are_the_same_in_any_order(workers):
             torch.testing.assert_close(got, wanted)
 
 
-def test_what_goes_wrong_in_a_batch_made_ahead_is_told():
+def test_the_next_batch_is_made_while_the_model_learns():
+    asked = []
+    made_ahead = training.ahead(lambda step: asked.append(step) or step)
+    assert made_ahead(5) == 5
+    for _ in range(100):
+        if asked != [5, 6, 7]:
+            time.sleep(0.05)
+    assert asked == [5, 6, 7] and made_ahead(6) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_wrong_in_a_batch_made_ahead_is_told(workers):
     def damaged(step):
         raise ValueError("no such clip")
 
     with pytest.raises(ValueError, match="no such clip"):
-        training.ahead(damaged, 1)(0)
+        training.ahead(damaged, workers)(0)
+
+
+def test_batches_go_to_the_device_of_the_accelerator(monkeypatch):
+    from accelerate import Accelerator
+
+    accelerator, moved = Accelerator(cpu=True), []
+    monkeypatch.setattr(
+        "accelerate.utils.send_to_device", lambda batch, device: moved.append(device) or batch
+    )
+    training.fit(model(), batches, loss_fn, 2, accelerator=accelerator, show=False)
+    assert moved == [accelerator.device] * 2
 
 
 @pytest.mark.parametrize("first", [True, False])
