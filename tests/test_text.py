@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -290,6 +291,33 @@ def test_no_form_of_a_held_out_word_is_trained_on(splits):
     assert not (stems["test"] & stems["train"]) and not (stems["valid"] & (stems["train"] | stems["test"]))
     assert recipe.stem("walking") == recipe.stem("walked") == recipe.stem("walkers") == recipe.stem("walk's")
     assert recipe.stem("making") == recipe.stem("makes") and recipe.stem("cities") == recipe.stem("city")
+
+
+def test_training_the_letter_model_goes_on_where_it_was_stopped(splits, monkeypatch, tmp_path):
+    few = {name: dict(list(words.items())[:300]) for name, words in splits.items()}
+    monkeypatch.setattr(recipe, "splits", lambda: few)
+    monkeypatch.setattr(recipe, "STATES", tmp_path / "unbroken")
+    threads = torch.get_num_threads()
+    whole, facts = recipe.train(2)
+    assert facts["epochs"] == 2 and len(facts["valid"]) == 2
+
+    calls, loss_of = [], recipe.loss_of
+
+    def stopped(network, batch):
+        calls.append(len(batch))
+        if len(calls) == facts["steps"] // 2 + 3:  # within the second epoch
+            raise KeyboardInterrupt
+        return loss_of(network, batch)
+
+    monkeypatch.setattr(recipe, "STATES", tmp_path / "stopped")
+    monkeypatch.setattr(recipe, "loss_of", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train(2)
+    resumed, _ = recipe.train(2)
+    torch.set_num_threads(threads)
+    assert len(calls) == facts["steps"] + 1, "nothing is computed twice but the step that was stopped"
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
 def test_the_letter_model_answers_one_by_one_as_in_a_batch():

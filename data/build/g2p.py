@@ -15,21 +15,20 @@ import math
 import platform
 import random
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import ctc_loss
-from tqdm import tqdm
 
-from course_utils import checkpoints, g2p, text
+from course_utils import checkpoints, g2p, text, training
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "checkpoints" / "g2p"
-STATE = ROOT / "scratch" / "g2p" / "state.pt"
+STATES = ROOT / "scratch" / "g2p"
 SEED, EPOCHS, BATCH, PEAK_RATE = 0, 10, 256, 3e-3
 
 SUFFIXES = re.compile(r"(ing|ings|ed|er|ers|es|s|ly|ness|ment|ments|able|ful|less|ish|est|in)$")
@@ -112,51 +111,48 @@ def rate(epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
     return of_step
 
 
+def state_file(epochs: int) -> Path:
+    """Where a run of so many epochs keeps what it needs to go on."""
+    return STATES / f"{epochs}-epochs.safetensors"
+
+
 def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
-    """Train from the last saved epoch on; return the network and facts for the card."""
+    """Train from the last saved state on; return the network and facts for the card."""
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     parts = splits()
     network = g2p.LettersToPhones()
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.01)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(epochs, len(batches(parts["train"], 0))))
-    facts = {"epochs": 0, "steps": 0, "cpu_seconds": 0.0, "seconds": 0.0, "valid": []}
-    if STATE.exists():
-        state = torch.load(STATE, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        facts = state["facts"]
-    for epoch in range(facts["epochs"], epochs):
-        torch.manual_seed(SEED * 1000 + epoch)  # dropout, so that a resumed run equals an unbroken one
-        wall, cpu, total = time.perf_counter(), time.process_time(), 0.0
-        network.train()
-        plan = batches(parts["train"], SEED * 1000 + epoch)
-        for batch in tqdm(plan, desc=f"epoch {epoch}", mininterval=10):
-            loss = loss_of(network, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            scheduler.step()
-            total += loss.item()
-        facts["epochs"] += 1
-        facts["steps"] += len(plan)
-        facts["seconds"] += time.perf_counter() - wall
-        facts["cpu_seconds"] += time.process_time() - cpu
-        scores = measure(network.eval(), parts["valid"], resamples=0)
-        facts["valid"].append(scores["words_without_stress"][0])
-        print(f"epoch {epoch}: loss {total / len(plan):.3f}, valid", {k: v[0] for k, v in scores.items()})
-        state = {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "facts": facts,
-        }
-        STATE.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, STATE.with_suffix(".new"))
-        STATE.with_suffix(".new").replace(STATE)  # an interruption never leaves half a file
-    return network.eval(), facts
+    plan = lru_cache(1)(lambda epoch: batches(parts["train"], SEED * 1000 + epoch))
+    steps = epochs * (per_epoch := len(plan(0)))
+    factor = rate(epochs, per_epoch)
+
+    def batch(step: int) -> list[tuple[str, tuple[str, ...]]]:
+        epoch, place = divmod(step, per_epoch)
+        if place == 0:
+            torch.manual_seed(SEED * 1000 + epoch)  # dropout; the shipped weights were made so
+        return plan(epoch)[place]
+
+    STATES.mkdir(parents=True, exist_ok=True)
+    history = training.fit(
+        network,
+        batch,
+        loss_of,
+        steps,
+        learning_rate=PEAK_RATE,
+        schedule=lambda done: factor(round(done * steps) - 1),
+        optimizer=optimizer,
+        evaluate=lambda network: {"valid": measure(network, parts["valid"], 0)["words_without_stress"][0]},
+        every=per_epoch,
+        state=state_file(epochs),
+        save_every=per_epoch,
+        seed=SEED,
+        title="g2p",
+    )
+    if history.interrupted:
+        raise KeyboardInterrupt  # nothing is overwritten; the same command goes on
+    valid = [scores["valid"] for _, scores in history.evaluations]
+    return network, {"epochs": epochs, "steps": steps, "seconds": history.seconds, "valid": valid}
 
 
 def edit_distance(a: tuple[str, ...], b: tuple[str, ...]) -> int:
@@ -223,7 +219,7 @@ Pronounces English words that are not in CMUdict: letters in, ARPAbet phones wit
 | data | CMUdict (BSD licence, `data/lexicon`), without abbreviations and words with other signs than letters and the apostrophe; {train:,} words for training, {valid:,} for validation, {test:,} for the test |
 | split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
 | training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, falling to zero in the last two epochs |
-| machine, time | {machine}; {cpu:.0f} min of CPU time, {wall:.0f} min on the clock of a busy machine |
+| machine, time | {machine}; {minutes:.0f} min |
 | made by | `python -m data.build.g2p` |
 | licence | CC BY 4.0 |
 
@@ -268,8 +264,7 @@ def write(network: g2p.LettersToPhones, facts: dict) -> None:
         epochs=facts["epochs"],
         steps=facts["steps"],
         machine=facts["machine"],
-        cpu=facts["cpu_seconds"] / 60,
-        wall=facts["seconds"] / 60,
+        minutes=facts["seconds"] / 60,
         **shown,
     )
     checkpoints.save(
@@ -291,6 +286,7 @@ def make(epochs: int = EPOCHS) -> None:
     network, facts = train(epochs)
     facts["machine"] = f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
     write(network, facts)
+    state_file(epochs).unlink()
 
 
 def main() -> None:
