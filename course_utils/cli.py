@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 
@@ -58,33 +59,20 @@ def _builder(name: str):
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    import importlib
-    import inspect
+    from course_utils import recipes
+    from course_utils.record import topics
 
-    from course_utils.download import cache_folder
-
-    if arguments.name == "g2p":  # belongs to the lexicon and to no notebook
-        _builder("g2p").make(**({"epochs": arguments.steps} if arguments.steps else {}))
-        return 0
-    trained = [path.stem for path in (Path(__file__).parent / "models").glob("[a-z]*.py")]
-    if arguments.name not in trained:
-        raise ValueError(f"no recipe {arguments.name!r}; there are: {', '.join(sorted([*trained, 'g2p']))}")
-    recipe = importlib.import_module(f"course_utils.models.{arguments.name}").train
-    options = {"real": False} if arguments.synthetic else {}
-    if options and "real" not in inspect.signature(recipe).parameters:
-        raise ValueError(f"the recipe of {arguments.name} needs no real recordings; leave --synthetic out")
-    # Kept until the checkpoint is written, so that the same command goes on after an interruption.
-    run = f"{arguments.name}-{'synthetic-' if options else ''}{arguments.steps or 'all'}"
-    state = cache_folder() / "training" / f"{run}.safetensors"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    recipe(steps=arguments.steps, state=state, **options)
-    for file in state.parent.glob(f"*{state.name}"):
-        file.unlink()
+    if bool(arguments.name) == arguments.all:
+        raise ValueError(f"name one recipe, or --all; there are: {', '.join(recipes.names())}")
+    for name in recipes.names() if arguments.all else [arguments.name]:
+        measure = getattr(topics.every().get(name), "card_figures", None)
+        options = {"real": False} if arguments.synthetic else {}
+        print(recipes.run(name, arguments.steps, measure, **options))
     return 0
 
 
 def _ladder(arguments: argparse.Namespace) -> int:
-    from course_utils import ladder
+    from course_utils.record import ladder
 
     ladder.run(arguments.topic, arguments.rung, arguments.seeds, arguments.steps, arguments.again)
     print(ladder.table(arguments.topic))
@@ -92,17 +80,18 @@ def _ladder(arguments: argparse.Namespace) -> int:
 
 
 def _scoreboard(arguments: argparse.Namespace) -> int:
-    from course_utils import scoreboard
+    from course_utils.record import scoreboard, topics
 
-    topics = (arguments.topic,) if arguments.topic else scoreboard.TOPICS
+    names = [arguments.topic] if arguments.topic else list(topics.every())
     if arguments.check:
-        problems = scoreboard.problems(topics)
+        problems = scoreboard.problems(names)
         print("\n".join(problems) or "the scoreboard is fresh", file=sys.stderr if problems else sys.stdout)
         return 1 if problems else 0
-    failures = [line for topic in topics for line in scoreboard.measure(topic, arguments.again)]
-    print(scoreboard.text(topics))
-    if scoreboard.write_readme():
-        print("\nwritten: README.md")
+    work = scoreboard.restamp if arguments.restamp else partial(scoreboard.measure, again=arguments.again)
+    failures = [line for name in names for line in work(name)]
+    print(scoreboard.text(names))
+    if written := scoreboard.write_tables():
+        print(f"\nwritten: {', '.join(written)}")
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
 
@@ -160,22 +149,35 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("name", nargs="?")
     command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
-    command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
-    command.add_argument("name", help="name of the module in course_utils/models")
-    command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
-    command.add_argument("--synthetic", action="store_true", help="enhancement: without real recordings")
+    command = add("train", _train, "train a shipped checkpoint again, with its recipe")
+    command.add_argument("name", nargs="?", help="name of the module in course_utils/recipes")
+    command.add_argument("--all", action="store_true", help="every checkpoint, one after the other")
+    command.add_argument(
+        "--steps",
+        type=int,
+        default=None,
+        help="a trial of so many steps (epochs for g2p); it replaces nothing",
+    )
+    command.add_argument(
+        "--synthetic", action="store_true", help="enhancement: a trial without real recordings"
+    )
     command = add("export", _export, "write the models of the notebooks to course_utils/models")
     command.add_argument("--check", action="store_true", help="only say whether they are stale")
     command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")
-    command.add_argument("topic", help="name of the module in course_utils/models: enhancement, music")
+    command.add_argument("topic", help="name of a recipe with rungs")
     command.add_argument("--rung", action="append", help="only this rung (may be given several times)")
     command.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
     command.add_argument("--steps", type=int, default=None, help="another number of training steps")
     command.add_argument("--again", action="store_true", help="train also what is recorded already")
     command = add("scoreboard", _scoreboard, "measure what is missing or stale, and write the tables")
-    command.add_argument("topic", nargs="?", choices=["enhancement", "music"], metavar="TOPIC")
+    command.add_argument("topic", nargs="?", metavar="TOPIC")
     command.add_argument("--check", action="store_true", help="measure nothing, only say what is stale")
     command.add_argument("--again", action="store_true", help="measure everything")
+    command.add_argument(
+        "--restamp",
+        action="store_true",
+        help="measure a sample of what is stale; where no figure changed, mark it fresh",
+    )
     command = add(
         "enhance",
         _enhance,

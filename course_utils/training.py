@@ -42,6 +42,11 @@ def warmup_cosine(warmup: float = 0.05, floor: float = 0.0) -> Schedule:
     return factor
 
 
+def plateau(progress: float) -> float:
+    """Learning-rate factor: up over 3 %, level until 60 %, then straight down to 0."""
+    return min(progress / 0.03, 1.0, (1 - progress) / 0.4)
+
+
 def constant(progress: float) -> float:
     """Learning-rate factor 1 from the first step to the last."""
     return 1.0

@@ -10,25 +10,11 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from course_utils import checkpoints, data
-from course_utils.models import music as model_module
-from course_utils.models.music import (
-    Batches,
-    Composer,
-    KeyPairs,
-    MusicConfig,
-    TokenTransformer,
-    Writer,
-    at_home,
-    choose,
-    compose,
-    memory,
-    places,
-    skew,
-    to_grid,
-    to_tokens,
-    transpositions,
-)
+from course_utils.models.music import MusicConfig, memory, places, skew, to_grid, to_tokens, transpositions
+from course_utils.models.music_writing import Composer, Writer, choose, compose
 from course_utils.music import MusicError
+from course_utils.recipes import music as recipe
+from course_utils.recipes.music import Batches, KeyPairs, TokenTransformer, at_home
 
 SMALL = MusicConfig(d_model=32, n_layers=2, n_heads=4, d_head=16, max_distance=24, dropout=0.0)
 
@@ -114,7 +100,7 @@ def test_probabilities_of_all_chords_of_two_voices_add_up_to_one(model):
         writer = Writer(model, (16, 0))
         context = writer.context()
         soprano = model.head.logits(0, context, writer.last, []).softmax(-1)[0]
-        every = torch.arange(model_module.N_TOKENS)
+        every = torch.arange(recipe.N_TOKENS)
         alto = model.head.logits(1, context.expand(64, -1, -1), writer.last.expand(64, -1), [every]).softmax(
             -1
         )
@@ -128,8 +114,8 @@ def test_cached_and_uncached_generation_are_identical(model):
         for t in range(steps):
             padded = nn.functional.pad(tokens, (0, 0, 0, 1))
             held, reached = memory(padded)
-            last = model_module.shift(padded, model_module.START)
-            known = last, model_module.shift(held, 0), model_module.shift(reached, model_module.NO_LEAP)
+            last = recipe.shift(padded, recipe.START)
+            known = last, recipe.shift(held, 0), recipe.shift(reached, recipe.NO_LEAP)
             context, notes = model.trunk(*known, places(t + 1, (16, 4))[None])[:, -1], []
             for v in range(4):
                 notes.append(choose(model.head.logits(v, context, last[:, -1], notes), 1.0, 0.9, generator))
@@ -141,8 +127,8 @@ def test_cached_and_uncached_generation_are_identical(model):
 def test_memory_counts_held_steps_and_the_leap_that_reached_a_note():
     voice = [60, 60, 64, 64, 64, 0, 64, 60, *[60] * 20]
     held, reached = memory(to_tokens(np.array([[p, 0, 0, 0] for p in voice]))[None])
-    assert held[0, :8, 0].tolist() == [1, 2, 1, 2, 3, 1, 1, 1] and held.max() == model_module.MAX_HELD
-    none = model_module.NO_LEAP
+    assert held[0, :8, 0].tolist() == [1, 2, 1, 2, 3, 1, 1, 1] and held.max() == recipe.MAX_HELD
+    none = recipe.NO_LEAP
     assert reached[0, :8, 0].tolist() == [none, none, 16, 16, 16, none, none, 8]
 
 
@@ -150,8 +136,8 @@ def test_memory_counts_held_steps_and_the_leap_that_reached_a_note():
 
 
 def test_without_a_metre_the_likelihood_is_the_sum_over_metres(model, bach):
-    joint = [-model.nll(bach, metre=m) * bach.size for m in model_module.METRES]
-    prior = np.array(list(model_module.METRES.values())) / sum(model_module.METRES.values())
+    joint = [-model.nll(bach, metre=m) * bach.size for m in recipe.METRES]
+    prior = np.array(list(recipe.METRES.values())) / sum(recipe.METRES.values())
     assert -np.logaddexp.reduce(joint + np.log(prior)) / bach.size == pytest.approx(model.nll(bach), abs=1e-6)
 
 
@@ -236,10 +222,7 @@ def test_transpositions_stay_in_the_range_of_the_voices():
         for shift in transpositions(chorale.pitches):
             sung = np.where(chorale.pitches > 0, chorale.pitches + shift, 0)
             low, high = np.where(sung > 0, sung, 99).min(0), sung.max(0)
-            assert (
-                shift == 0
-                or ((low >= model_module.SUNG[:, 0] - 2) & (high <= model_module.SUNG[:, 1] + 2)).all()
-            )
+            assert shift == 0 or ((low >= recipe.SUNG[:, 0] - 2) & (high <= recipe.SUNG[:, 1] + 2)).all()
     assert transpositions(np.array([[81, 53, 69, 36]])) == [-2, -1, 0, 1, 2]
 
 
@@ -264,7 +247,7 @@ def test_a_small_model_learns_a_single_piece():
     optimizer = torch.optim.AdamW(small.parameters(), lr=5e-3)
     losses = []
     for step in range(40):
-        loss = model_module.loss_fn(small.train(), batches(step))
+        loss = recipe.loss_fn(small.train(), batches(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -316,9 +299,9 @@ def test_answers_that_do_not_move_with_the_key_cost_extra():
     model, batch = Stubborn(), KeyPairs(data.chorales("train")[:5], length=32, count=6)(0)
     tokens, place, counts, keys = batch
     nats = float(-model(tokens, place).gather(-1, tokens[..., None])[counts].mean())
-    assert float(model_module.key_loss(model, batch)) > nats + 0.01
+    assert float(recipe.key_loss(model, batch)) > nats + 0.01
     alike = (tokens, place, counts, torch.zeros_like(keys))  # as if all rows were in one key
-    assert float(model_module.key_loss(model, alike)) == pytest.approx(nats, abs=1e-5)
+    assert float(recipe.key_loss(model, alike)) == pytest.approx(nats, abs=1e-5)
 
 
 @pytest.mark.parametrize("intervals", [True, False])
@@ -332,12 +315,12 @@ def test_calibration_divides_all_scores_by_one_number_that_lowers_the_cost(inter
     with torch.inference_mode():
         before, cost = (
             model(tokens, place, every=True),
-            model_module.evaluate(model, pieces, metre_given=True),
+            recipe.evaluate(model, pieces, metre_given=True),
         )
-        number = model_module.calibrate(model, pieces)
+        number = recipe.calibrate(model, pieces)
         after = model(tokens, place, every=True)
     assert number > 1.2 and torch.allclose(after, (before / number).log_softmax(-1), atol=1e-4)
-    assert model_module.evaluate(model, pieces, metre_given=True).sum() < cost.sum()
+    assert recipe.evaluate(model, pieces, metre_given=True).sum() < cost.sum()
 
 
 @pytest.fixture
@@ -345,8 +328,7 @@ def tiny_course(tmp_path, monkeypatch):
     """Training as it is, with little of everything."""
     few = data.chorales("train")[:4]
     monkeypatch.setattr(data, "chorales", lambda split: few)
-    monkeypatch.setattr(model_module, "SHIPPED", SMALL)
-    monkeypatch.setattr(model_module, "figures", lambda model: {"nats per note, valid": "2.0 (1.9 to 2.1)"})
+    monkeypatch.setattr(recipe, "SHIPPED", SMALL)
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
     AcceleratorState._reset_state(True)  # the precision that one test asks for stays for all that follow
     yield tmp_path
@@ -354,7 +336,9 @@ def tiny_course(tmp_path, monkeypatch):
 
 
 def test_training_goes_through_its_stages_and_writes_a_checkpoint(tiny_course, bach):
-    trained = model_module.train(steps=2, name="tiny")
+    trained = recipe.train(
+        steps=2, name="tiny", measure=lambda model: {"nats per note, valid": "2.0 (1.9 to 2.1)"}
+    )
     loaded = checkpoints.load("tiny")
     assert loaded.nll(bach, (16, 0)) == pytest.approx(trained.nll(bach, (16, 0)), abs=0.01)
     card = (tiny_course / "checkpoints" / "tiny" / "README.md").read_text()
@@ -362,18 +346,18 @@ def test_training_goes_through_its_stages_and_writes_a_checkpoint(tiny_course, b
 
 
 def test_an_interrupted_training_goes_on_in_the_stage_where_it_stopped(tiny_course, monkeypatch):
-    whole = model_module.train(steps=4, name="whole")
-    real_loss, state = model_module.key_loss, str(tiny_course / "state.safetensors")
+    whole = recipe.train(steps=4, name="whole")
+    real_loss, state = recipe.key_loss, tiny_course / "state.safetensors"
 
     def stop(model, batch):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_module, "key_loss", stop)
+    monkeypatch.setattr(recipe, "key_loss", stop)
     with pytest.raises(KeyboardInterrupt):
-        model_module.train(steps=4, name="half", state=state)
+        recipe.train(steps=4, name="half", state=state)
     assert not (tiny_course / "checkpoints" / "half").exists()  # a half-trained model replaces nothing
-    monkeypatch.setattr(model_module, "key_loss", real_loss)
-    resumed = model_module.train(steps=4, name="half", state=state)
+    monkeypatch.setattr(recipe, "key_loss", real_loss)
+    resumed = recipe.train(steps=4, name="half", state=state)
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-5), name
 
@@ -402,7 +386,7 @@ def test_the_checkpoint_reaches_its_figure_on_validation_pieces():
     composer = checkpoints.load("music")
     assert sum(p.numel() for p in composer.parameters()) <= 2_500_000
     valid = data.chorales("valid")
-    assert model_module.mean_nats(valid, model_module.evaluate(composer, valid, metre_given=True)) <= 0.335
+    assert recipe.mean_nats(valid, recipe.evaluate(composer, valid, metre_given=True)) <= 0.335
 
 
 @shipped

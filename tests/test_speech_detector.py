@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from course_utils import audio, checkpoints, data, features, metrics, noise
 from course_utils.models import speech_detector
+from course_utils.recipes import speech_detector as recipe
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_short_and_silent_clips_stay_finite(shipped, samples):
 
 def test_the_same_step_draws_the_same_batch():
     clips = [u.audio for u in data.speech("train", kind="sentence")[:4]]
-    batches = speech_detector.Batches(clips, [noise.white(4, 0)])
+    batches = recipe.Batches(clips, [noise.white(4, 0)])
     first, again, other = batches(3), batches(3), batches(4)
     assert torch.equal(first[0], again[0]) and not torch.equal(first[0], other[0])
     assert first[0].shape == (16, 126, 80) and 0.1 < first[1].mean() < 0.9

@@ -12,10 +12,8 @@ installed stays in a table as a row that says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-import numpy as np
 
 from course_utils.peers.base import Enhancer, MissingPeer, Peer, Recogniser
 from course_utils.peers.deepfilternet import DeepFilterNet3
@@ -26,6 +24,7 @@ from course_utils.peers.resemblyzer_encoder import Resemblyzer
 from course_utils.peers.rnnoise import RNNoise
 from course_utils.peers.silero import SileroVAD
 from course_utils.peers.whisper import WhisperTiny
+from course_utils.tables import MarkdownTable, table
 
 __all__ = [
     "DTLN",
@@ -46,7 +45,6 @@ __all__ = [
     "measure",
     "recognisers",
     "speaker_encoders",
-    "table",
     "voice_activity",
 ]
 
@@ -95,50 +93,6 @@ def measure(
         sentence = peer.missing()
         rows.append({"system": peer.name, **({"note": sentence} if sentence else judge(peer))})
     return rows
-
-
-class MarkdownTable(str):
-    """A table in Markdown: text in a file, a drawn table in a notebook."""
-
-    __slots__ = ()
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
-
-
-def table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, digits: int = 2
-) -> MarkdownTable:
-    """Rows as a Markdown table, with columns of figures to the right.
-
-    Args:
-        rows: from `measure`, with rows of one's own added. A "note" is shown in a last column.
-        columns: which and in what order; None takes all in order of first appearance, without "note".
-        digits: decimals of figures that are not integers.
-    """
-    if columns is None:
-        columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "note"]
-    if not columns:
-        raise ValueError("a table needs at least one row with one column")
-
-    def is_figure(value: Any) -> bool:
-        return isinstance(value, int | float | np.number)
-
-    def cell(value: Any) -> str:
-        if is_figure(value) and not isinstance(value, int | np.integer):
-            value = f"{value:.{digits}f}"
-        return str(value).replace("|", "\\|").replace("\n", " ")
-
-    # A peer that is not there has no figures; its note stands in a column of its own, at the end.
-    with_notes = any("note" in row for row in rows)
-    lines = [[*columns, *(["note"] if with_notes else [])]]
-    lines += [[cell(row.get(key, "–")) for key in lines[0][: len(columns)]] for row in rows]
-    if with_notes:
-        for line, row in zip(lines[1:], rows, strict=True):
-            line.append(cell(row.get("note", "")))
-    numeric = [any(is_figure(row.get(key)) for row in rows) for key in columns]
-    rule = ["---:" if right else "---" for right in numeric] + (["---"] if with_notes else [])
-    return MarkdownTable("\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]))
 
 
 def catalogue() -> MarkdownTable:

@@ -1,27 +1,27 @@
-"""Fixed test material, so that two systems are always compared on the same sounds.
+"""Fixed mixtures of speech and noise, so that two enhancers are always compared on the same sounds.
 
-    mixtures = benchmarks.enhancement("real")
-    rows = benchmarks.score(model.enhance, mixtures)
-    benchmarks.summarise(rows)["si_sdr"]      # mean, low, high
+    noisy = mixtures.grid("real")
+    rows = mixtures.score(model.enhance, noisy)
+    mixtures.summarise(rows)["si_sdr"]      # mean, low, high
 
-Nothing in "real" and "own" was heard in training: voices, readers, sentences, kinds of noise.
+Nothing in "real", "own" and "shipped" was heard in training: voices, readers, sentences, kinds of noise.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import combinations, product
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from course_utils import audio, data, metrics, noise, shipped
+from course_utils.record import grids
+from course_utils.record.grids import balanced, in_turn, seed_of
 
 SECONDS = 4.0
 """Longest clip of the grid. Sentences of the corpus last about three seconds and stay whole."""
@@ -68,7 +68,7 @@ class Mixture:
     @cached_property
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         clean = self._speech()
-        noisy, background = audio.mix(clean, self._background(), self.snr_db, seed=_seed(self.id))
+        noisy, background = audio.mix(clean, self._background(), self.snr_db, seed=seed_of(self.id))
         # One gain for all three, so that none of them clips and the ratio stays.
         gain = np.float32(audio.shared_gain([clean, background, noisy]))
         clean, background = clean * gain, background * gain
@@ -95,46 +95,10 @@ class Mixture:
         return len(self.clean) / audio.SAMPLE_RATE
 
 
-def _seed(*names: Hashable) -> int:
-    """A seed that depends on names only, the same on every machine."""
-    return zlib.crc32("/".join(map(str, names)).encode())
-
-
-def _balanced(count: int, *factors: Sequence[Hashable]) -> list[tuple]:
-    """`count` combinations of one value per factor, so that every prefix is as even as can be.
-
-    Single values come first, then pairs of values, then whole combinations: the next one is always that which
-    was seen least.
-    """
-    groups = [
-        tuple(combinations(range(len(factors)), size)) for size in range(1, len(factors) + 1)
-    ]  # of one factor, of two, ...
-    share = {group: np.prod([len(factors[i]) for i in group]) for size in groups for group in size}
-    seen: Counter = Counter()
-
-    def often(cell: tuple) -> list[float]:
-        return [sum(seen[g, tuple(cell[i] for i in g)] * share[g] for g in size) for size in groups]
-
-    chosen = []
-    for _ in range(count):
-        cell = min(product(*factors), key=often)
-        seen.update((group, tuple(cell[i] for i in group)) for group in share)
-        chosen.append(cell)
-    return chosen
-
-
-def _in_turn(items: Iterable, *names: Hashable) -> Callable[[], Any]:
-    """A function that deals out `items` in a shuffled order that depends on `names` only, again and again."""
-    items = list(items)
-    order = np.random.default_rng(_seed(*names)).permutation(len(items))
-    position = iter(range(10**9))
-    return lambda: items[order[next(position) % len(items)]]
-
-
 # --- the grids -----------------------------------------------------------------------------------------
 
 
-def enhancement(which: str, count: int | None = None) -> list[Mixture]:
+def grid(which: str, count: int | None = None) -> list[Mixture]:
     """The mixtures that enhancers are compared on: always the same ones, balanced by SNR, noise and sex.
 
     - "real": held-out LibriSpeech readers in held-out sounds of ESC-10 (helicopter, sea waves), neither from
@@ -174,42 +138,42 @@ def _real_grid(count: int) -> list[Mixture]:
             "a table from part of them could not be compared with the recorded one. Fetch the rest with "
             "`course download librispeech-train-clean-100` and `course download esc-50`"
         )
-    next_reading = {sex: _in_turn((r for r in readings if r.sex == sex), "reading", sex) for sex in "fm"}
+    next_reading = {sex: in_turn((r for r in readings if r.sex == sex), "reading", sex) for sex in "fm"}
     next_sound = {
-        label: _in_turn((s for s in sounds if s.label == label), "sound", label) for label in _ESC10_CLASSES
+        label: in_turn((s for s in sounds if s.label == label), "sound", label) for label in _ESC10_CLASSES
     }
-    mixtures = []
-    for snr_db, label, sex in _balanced(count, SNRS_DB, _ESC10_CLASSES, "fm"):
+    found = []
+    for snr_db, label, sex in balanced(count, SNRS_DB, _ESC10_CLASSES, "fm"):
         reading, sound = next_reading[sex](), next_sound[label]()
         name = f"{reading.id}_{sound.id}_{snr_db}dB"
         sources = partial(_part, reading, name), partial(getattr, sound, "audio")
-        mixtures.append(Mixture(name, snr_db, label, reading.speaker, sex, None, *sources))
-    return mixtures
+        found.append(Mixture(name, snr_db, label, reading.speaker, sex, None, *sources))
+    return found
 
 
 def _own_grid(which: str, count: int) -> list[Mixture]:
     split = {"own": "test", "valid": "valid"}[which]
     backgrounds = data.noise(split)
     kinds = tuple(dict.fromkeys(clip.kind for clip in backgrounds))
-    next_clip = {kind: _in_turn((c for c in backgrounds if c.kind == kind), split, kind) for kind in kinds}
+    next_clip = {kind: in_turn((c for c in backgrounds if c.kind == kind), split, kind) for kind in kinds}
     # Every voice has its turn before one comes again, with another sentence.
-    next_voice = {sex: _in_turn((v for v in data.voices(split) if v.sex == sex), split, sex) for sex in "fm"}
+    next_voice = {sex: in_turn((v for v in data.voices(split) if v.sex == sex), split, sex) for sex in "fm"}
     next_sentence = {
-        voice.name: _in_turn(data.speech(split, voice.name, "sentence"), "sentence", voice.name)
+        voice.name: in_turn(data.speech(split, voice.name, "sentence"), "sentence", voice.name)
         for voice in data.voices(split)
     }
-    mixtures = []
-    for snr_db, kind, sex in _balanced(count, SNRS_DB, kinds, "fm"):
+    found = []
+    for snr_db, kind, sex in balanced(count, SNRS_DB, kinds, "fm"):
         voice = next_voice[sex]().name
         sentence, clip = next_sentence[voice](), next_clip[kind]()
         if kind == "babble":
             name = f"{sentence.id}_babble_{snr_db}dB"
-            background = partial(_others_talking, split, voice, _seed(name))
+            background = partial(_others_talking, split, voice, seed_of(name))
         else:
             name, background = f"{sentence.id}_{clip.id}_{snr_db}dB", partial(getattr, clip, "audio")
         sources = partial(_part, sentence, name), background
-        mixtures.append(Mixture(name, snr_db, kind, voice, sex, sentence.text, *sources))
-    return mixtures
+        found.append(Mixture(name, snr_db, kind, voice, sex, sentence.text, *sources))
+    return found
 
 
 def _part(spoken: data.Utterance | data.Recording, name: str) -> np.ndarray:
@@ -217,7 +181,7 @@ def _part(spoken: data.Utterance | data.Recording, name: str) -> np.ndarray:
     waveform, longest = spoken.audio, round(SECONDS * audio.SAMPLE_RATE)
     if len(waveform) <= longest + audio.SAMPLE_RATE // 2:
         return waveform
-    start = int(np.random.default_rng(_seed("cut", name)).integers(len(waveform) - longest + 1))
+    start = int(np.random.default_rng(seed_of("cut", name)).integers(len(waveform) - longest + 1))
     return waveform[start : start + longest]
 
 
@@ -259,7 +223,7 @@ def score(
     Args:
         enhance: takes a waveform (time,) and returns one of the same length, in time with it;
             `lambda noisy: noisy` judges the input.
-        mixtures: from `enhancement`.
+        mixtures: from `grid`.
         measures: any of "si_sdr" (dB), "pesq" (1 to 4.6), "stoi" (0 to 1), "dnsmos" (overall opinion, 1 to 5),
             "wer" (word error rate, 0 is perfect).
         progress: show a progress bar after two seconds; a text says what it is called.
@@ -312,35 +276,5 @@ def score(
 
 
 def summarise(rows: Sequence[dict[str, Any]], by: str | None = None) -> dict:
-    """Mean of each measure with its 95 % interval; the interval draws whole voices, not single clips.
-
-    A figure that is not finite (PESQ of silence) is left out of its mean. A word error rate is that of all
-    words together.
-
-    Args:
-        rows: from `score`.
-        by: a column, for example "sex", "noise_type" or "snr_db".
-
-    Returns:
-        {measure: (mean, low, high)}, or with `by` {value: {measure: (mean, low, high)}}.
-    """
-    if not rows:
-        raise ValueError("no rows, so there is nothing to summarise")
-    if by is not None:
-        if by not in rows[0]:
-            raise ValueError(f"there is no column {by!r}; there are {', '.join(rows[0])}")
-        values = sorted({row[by] for row in rows})
-        return {value: summarise([row for row in rows if row[by] == value]) for value in values}
-    summary = {}
-    for measure in (name for name in (*MEASURES, "wer") if name in rows[0]):
-        judged = [row for row in rows if np.isfinite(row[measure])]
-        if len({row["voice"] for row in judged}) < 2:
-            mean = float(np.mean([row[measure] for row in judged])) if judged else float("nan")
-            summary[measure] = (mean, float("nan"), float("nan"))  # one voice tells no spread
-            continue
-        summary[measure] = metrics.bootstrap_ci(
-            np.array([row[measure] for row in judged]),
-            groups=[row["voice"] for row in judged],
-            weights=np.array([row["words"] for row in judged]) if measure == "wer" else None,
-        )
-    return summary
+    """Mean of each measure with its 95 % interval (`grids.summarise`); with `by` for each value of that column."""
+    return grids.summarise(rows, (*MEASURES, "wer"), by)

@@ -1,0 +1,77 @@
+"""How the shipped checkpoints are made: one module per checkpoint, found by being here.
+
+A recipe has `train(steps=None, seed=0, state=None, name=..., measure=None)`, which trains, and saves as `name` (a
+checkpoint, or the folder of a trial) with a card. `measure(model)` gives figures for the card; what measures
+stands above the recipes. A recipe with a ladder has `RUNGS` and `train_rung(rung, seed, steps)`, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from course_utils import checkpoints, fingerprint, paths
+
+
+def names() -> list[str]:
+    """Names of all recipes, sorted."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def find(name: str) -> ModuleType:
+    """The module of one recipe.
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    if name not in names():
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def run(name: str, steps: int | None = None, measure: Callable | None = None, **options: Any) -> Path:
+    """Train a checkpoint by its recipe, or go on where the same call was stopped; returns the folder written.
+
+    The whole recipe replaces the shipped checkpoint. With another number of `steps` or other `options` it is a
+    trial, and goes to a folder of its own.
+
+    Raises:
+        ValueError: no such recipe, not a number of steps, or an option that the recipe does not have.
+        CheckpointError: what was stopped was trained by another version of the recipe.
+    """
+    recipe = find(name)
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}; leave it out for the whole recipe")
+    label = "-".join([name, *(f"{key}={value}" for key, value in options.items()), str(steps or "all")])
+    target = checkpoints.folder() / name
+    if steps is not None or options:
+        target = paths.training_folder() / "trials" / label
+        print(f"a trial, which replaces nothing: its checkpoint goes to {target}", flush=True)
+    # A folder of its own: it holds the states of all stages, and goes as a whole when the checkpoint is written.
+    folder = paths.training_folder() / "states" / label
+    _same_recipe(folder, name)
+    recipe.train(steps=steps, state=folder / "state.safetensors", name=target, measure=measure, **options)
+    shutil.rmtree(folder)
+    return target
+
+
+def _same_recipe(folder: Path, name: str) -> None:
+    """Mark a folder of states with the fingerprint of the recipe, or compare it with the mark that is there."""
+    key, mark = fingerprint.code(f"recipes.{name}", "train"), folder / "recipe.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        known = json.loads(mark.read_text())["fingerprint"] if mark.exists() else None
+    except (ValueError, KeyError, TypeError):
+        known = "damaged"
+    if known is None and not any(folder.iterdir()):
+        mark.write_text(json.dumps({"fingerprint": key}))
+    elif known != key:
+        raise checkpoints.CheckpointError(
+            f"the training in {folder} was begun by another version of the recipe {name!r}, so it can not go on; "
+            "delete that folder to begin anew, or go back to the version that began it"
+        )
