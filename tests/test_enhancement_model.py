@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import benchmarks, checkpoints, data, features, metrics, noise
+from course_utils import benchmarks, checkpoints, data, features, metrics, noise, paths
 from course_utils.models import enhancement
 
 SMALL = enhancement.EnhancerConfig(
@@ -403,7 +403,7 @@ def test_without_recordings_the_recipe_says_how_to_get_them(tmp_path, monkeypatc
         raise data.DataError("course download librispeech-train-clean-100")
 
     monkeypatch.setattr(data, "real", nothing)
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path)
     with pytest.raises(data.DataError, match="course download"):
         enhancement.train(steps=2)
     assert not list(tmp_path.iterdir())
@@ -424,7 +424,7 @@ def tiny_course(tmp_path, monkeypatch):
     monkeypatch.setattr(enhancement, "SHIPPED", SMALL)
     monkeypatch.setattr(enhancement, "SIZES", {"size": 2, "seconds": 0.5})
     monkeypatch.setattr(enhancement, "validation", lambda real: lambda model: {"valid": 0.0})
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path)
 
 
 def test_training_writes_a_checkpoint_that_loads_as_the_same_model(tiny_course, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from course_utils import checkpoints, data
+from course_utils import checkpoints, data, paths
 from course_utils.models import music as model_module
 from course_utils.models.music import (
     Batches,
@@ -347,7 +347,7 @@ def tiny_course(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "chorales", lambda split: few)
     monkeypatch.setattr(model_module, "SHIPPED", SMALL)
     monkeypatch.setattr(model_module, "figures", lambda model: {"nats per note, valid": "2.0 (1.9 to 2.1)"})
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path / "checkpoints")
     AcceleratorState._reset_state(True)  # the precision that one test asks for stays for all that follow
     yield tmp_path
     AcceleratorState._reset_state(True)
