@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import json
 import os
 import platform
+import re
 import tempfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,24 +16,37 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "data" / "checkpoints"
+from course_utils import paths
+
+# What config.json must hold, and of what kind. Recipes add facts of their own.
+ENTRIES = {"module": str, "class": str, "config": dict, "parameters": int, "sha256": str}
+# Where a model may come from. Importing a module runs it, so no other module is imported for a file's sake.
+MODULES = re.compile(r"course_utils\.(models|text)\.[a-z]\w*")
+NAMES = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged or does not fit, and what to do about it."""
-
-
-def folder() -> Path:
-    """Where checkpoints live: COURSE_DATA/checkpoints, else data/checkpoints of the course."""
-    data = os.environ.get("COURSE_DATA")
-    return Path(data) / "checkpoints" if data else DEFAULT_FOLDER
+    """A checkpoint or state that is missing, damaged or does not fit, and what to do about it."""
 
 
 def available() -> list[str]:
     """Names of the checkpoints that are there, sorted."""
-    return sorted(path.parent.name for path in folder().glob("*/config.json"))
+    names = (path.parent.name for path in paths.checkpoints_folder().glob("*/config.json"))
+    return sorted(name for name in names if NAMES.fullmatch(name))
+
+
+def _place(name: str | Path) -> Path:
+    """The folder of a checkpoint: a path as it is, a name in the folder of checkpoints."""
+    if isinstance(name, Path):
+        return name
+    if not isinstance(name, str) or not NAMES.fullmatch(name):
+        raise CheckpointError(
+            f"{name!r} is no name of a checkpoint: letters, digits, `_`, `-` and `.`, beginning with a letter or "
+            "digit; for a folder elsewhere give a pathlib.Path"
+        )
+    return paths.checkpoints_folder() / name
 
 
 def card(
@@ -71,14 +86,111 @@ def card(
     return f"# {name}\n\n{what}\n\n| | |\n| --- | --- |\n{table}\n"
 
 
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _model_class(module: str, name: str) -> type[torch.nn.Module]:
+    """The class that a checkpoint names; it must be a model of the course."""
+    if not MODULES.fullmatch(module):
+        raise CheckpointError(
+            f"the module {module!r} is not part of the course's models (course_utils.models.*, course_utils.text.*), "
+            "so nothing of it is loaded"
+        )
+    try:
+        found = vars(importlib.import_module(module))
+    except Exception as error:  # a module of ours can fail in any way while it is edited
+        raise CheckpointError(f"its module {module} can not be imported ({_first_line(error)})") from error
+    models = [
+        key for key, value in found.items()
+        if isinstance(value, type) and issubclass(value, torch.nn.Module) and hasattr(value, "from_config")
+    ]  # fmt: skip
+    if name not in models:
+        raise CheckpointError(
+            f"{module} has no model {name!r} with `from_config` (there are: {', '.join(models) or 'none'})"
+        )
+    return found[name]
+
+
+def _build(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The model that config.json describes, filled with `tensors`."""
+    model_class = _model_class(document["module"], document["class"])
+    try:
+        model = model_class.from_config(document["config"])
+        for key, value in model.state_dict().items():
+            if key in tensors and tensors[key].is_floating_point() != value.is_floating_point():
+                raise TypeError(f"{key} is {tensors[key].dtype}, expected {value.dtype}")
+        model.load_state_dict(tensors)
+    except Exception as error:  # a wrong value in the configuration can fail anywhere in the model
+        raise CheckpointError(
+            f"it does not fit {document['class']} in {document['module']} ({type(error).__name__}: {error})"
+        ) from error
+    return model
+
+
+def _tensors(model: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
+    """What is stored of a model, on the CPU and each in memory of its own; all of it finite."""
+    tensors = {}
+    for key, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise CheckpointError(f"{key} is {type(value).__name__}, and only tensors can be stored")
+        stored = value.half() if half and value.is_floating_point() else value
+        if not torch.isfinite(stored).all():
+            raise CheckpointError(
+                f"{key} reaches {value.abs().max():.4g}, and float16 ends at 65504: save it with half=False"
+                if torch.isfinite(value).all()
+                else f"{key} has values that are no number or infinite: the training went wrong"
+            )
+        tensors[key] = stored.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return tensors
+
+
+def _described(model: torch.nn.Module, config: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """The entries of config.json but for the checksum, as they will be read; refused where they never could be."""
+    kind = type(model)
+    if kind.__module__ == "__main__":
+        raise CheckpointError(
+            f"{kind.__name__} is defined in a notebook or script, where nobody else finds it: build the model from its "
+            "class in course_utils.models (`course export` writes it there). To keep the weights for yourself: "
+            "safetensors.torch.save_model(model, 'mine.safetensors')"
+        )
+    if reserved := ENTRIES.keys() & facts.keys():
+        raise CheckpointError(f"{', '.join(sorted(reserved))} of config.json is written by `save` itself")
+    try:
+        if _model_class(kind.__module__, kind.__qualname__) is not kind:
+            raise CheckpointError(
+                f"{kind.__module__} has another {kind.__name__} by now: restart and train again"
+            )
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"a {kind.__module__}.{kind.__qualname__} could not be loaded again: {error}. A model that was wrapped "
+            "must be unwrapped first (`accelerator.unwrap_model(model)`)"
+        ) from error
+    try:
+        document = {
+            "module": kind.__module__,
+            "class": kind.__qualname__,
+            "config": asdict(config) if is_dataclass(config) else dict(config),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **facts,
+        }
+        return json.loads(json.dumps(document, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"config and facts must be a dataclass or dict of what JSON can hold: text, finite numbers, lists ({error})"
+        ) from error
+
+
 def save(
     name: str | Path, model: torch.nn.Module, config: Any, card: str, *, half: bool = False, **facts: Any
 ) -> Path:
     """Write a model so that a break in the middle leaves the old one whole.
 
+    It is built again from `config` and filled before anything is written, so what is saved can be loaded.
+
     Args:
-        name: name in `folder()`, or a path.
-        model: what to save.
+        name: name in the folder of checkpoints, or a path.
+        model: what to save; its class is in `course_utils.models` and has `from_config`.
         config: dataclass or dict that builds the model again; "module" and "class" are added.
         card: the model card in Markdown: data, seed, steps, machine, time, metrics, limits.
         half: store float tensors as float16.
@@ -86,28 +198,37 @@ def save(
 
     Returns:
         the folder written.
+
+    Raises:
+        CheckpointError: what could not be loaded again: a class of a notebook, a configuration that does not
+            build the model or is not JSON, weights that are not finite (in float16); or the disk refuses.
     """
-    target = Path(name) if isinstance(name, Path) else folder() / name
-    target.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in model.state_dict().items()
-    }
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        weights = Path(temporary) / "model.safetensors"
-        save_file(tensors, weights)
-        document = {
-            "module": type(model).__module__,
-            "class": type(model).__name__,
-            "config": asdict(config) if is_dataclass(config) else dict(config),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            **facts,
-        }
-        (Path(temporary) / "config.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (Path(temporary) / "README.md").write_text(card.rstrip() + "\n", encoding="utf-8")
-        for file in ("model.safetensors", "config.json", "README.md"):
-            os.replace(Path(temporary) / file, target / file)
+    target, document = _place(name), _described(model, config, facts)
+    tensors, card = _tensors(model, half), card.rstrip() + "\n"
+    with torch.random.fork_rng(devices=[]):  # a new model draws its weights
+        try:
+            _build(document, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"this model could not be loaded again: {error}; correct `config`"
+            ) from error
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
+            weights = Path(temporary) / "model.safetensors"
+            safetensors.save_file(tensors, weights)
+            document["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+            document = {key: document[key] for key in [*ENTRIES, *facts]}
+            text = json.dumps(document, indent=1)
+            (Path(temporary) / "config.json").write_text(text + "\n", encoding="utf-8")
+            (Path(temporary) / "README.md").write_text(card, encoding="utf-8")
+            for file in ("model.safetensors", "config.json", "README.md"):
+                os.replace(Path(temporary) / file, target / file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {target.name!r} can not be written to {target} ({error}): make room or choose another folder; "
+            "the model is unharmed in memory"
+        ) from error
     return target
 
 
@@ -117,20 +238,27 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     Raises:
         CheckpointError: missing, damaged or half written.
     """
-    target = Path(name) if isinstance(name, Path) else folder() / name
+    target = _place(name)
     if not (target / "config.json").exists():
-        have = ", ".join(available()) or "none"
+        have = available()
+        near = difflib.get_close_matches(target.name, have, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
         raise CheckpointError(
-            f"no checkpoint {str(name)!r} (there are: {have}). Train it with `course train {target.name}`, "
-            "or restore it with `git checkout -- data/checkpoints`"
+            f"no checkpoint {str(name)!r} (there are: {', '.join(have) or 'none'}){meant} Train it with "
+            f"`course train {target.name}`, or restore it with `git checkout -- data/checkpoints`"
         )
     try:
         document = json.loads((target / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError(f"config.json holds a {type(document).__name__}, expected entries by name")
+        for key, kind in ENTRIES.items():
+            if not isinstance(document.get(key), kind):
+                raise ValueError(f"{key!r} in config.json is {document.get(key)!r}, expected {kind.__name__}")
         weights = (target / "model.safetensors").read_bytes()
         if hashlib.sha256(weights).hexdigest() != document["sha256"]:
             raise ValueError("the weights do not have the checksum of config.json")
-        tensors = load_file(target / "model.safetensors")
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        tensors = safetensors.load(weights)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(
             f"checkpoint {target.name!r} is damaged ({error}); restore it with `git checkout -- data/checkpoints` "
             f"or train it again with `course train {target.name}`"
@@ -138,27 +266,34 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return document, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def load(name: str | Path, device: str = "cpu") -> torch.nn.Module:
+def _usable(device: Any) -> str:
+    """The name of a device that computes here."""
+    try:
+        torch.zeros(1, device=str(device)).item()
+    except Exception as error:  # every kind of device has its own error for its absence
+        best = torch.accelerator.current_accelerator(check_available=True)
+        raise CheckpointError(
+            f"a checkpoint can not be put on the device {str(device)!r} here ({_first_line(error)}); there is: cpu"
+            f"{f', {best}' if best else ''}. Leave the device out, or pass `device.pick()`"
+        ) from error
+    return str(device)
+
+
+def load(name: str | Path, device: Any = "cpu") -> torch.nn.Module:
     """Build the model of a checkpoint and fill it; in evaluation mode.
 
     The class comes from `course_utils.models` (written from the notebooks), never from the file.
 
     Raises:
-        CheckpointError: missing, damaged, or made by another version of the model.
+        CheckpointError: missing, damaged, made by another version of the model, or there is no such device.
     """
+    device = _usable(device)
     document, tensors = read(name)
-    module = document["module"]
-    if not module.startswith("course_utils."):
-        raise CheckpointError(
-            f"checkpoint {str(name)!r} names the module {module!r}, which is not part of the course"
-        )
-    model_class = getattr(importlib.import_module(module), document["class"])
     try:
-        model = model_class.from_config(document["config"])
-        model.load_state_dict(tensors)
-    except (RuntimeError, TypeError) as error:
+        model = _build(document, tensors)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"checkpoint {str(name)!r} does not fit the model in {module} ({error}); "
-            "the model was changed since: train it again, or restore both with git"
+            f"checkpoint {str(name)!r} can not be used: {error}. The model was changed, renamed or moved since: restore "
+            f"both with git, or train it again with `course train {_place(name).name}`"
         ) from error
     return model.to(device).eval()

@@ -53,22 +53,25 @@ def _best() -> Device:
     return Device("cpu", f"no GPU found; {torch.get_num_threads()} threads")
 
 
-def pick(wanted: str | None = None) -> Device:
+def pick(wanted: object = None) -> Device:
     """The device to use: the best one that works, or the one named (also by COURSE_DEVICE).
 
     Raises:
-        RuntimeError: the named device does not exist here.
+        RuntimeError: the named device does not exist here, or can not compute.
     """
-    wanted = wanted or os.environ.get("COURSE_DEVICE")
+    named_by = "the argument" if wanted is not None else "COURSE_DEVICE"
+    wanted = str(os.environ.get("COURSE_DEVICE", "") if wanted is None else wanted).strip()
     if not wanted:
         return _best()
     try:
-        torch.zeros(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=wanted).item()
+    except Exception as error:  # every kind of device has its own error for its absence
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RuntimeError(
-            f"device {wanted!r} can not be used ({error}); leave it out to use {_best()}"
+            f"{named_by} names the device {wanted!r}, which can not be used here ({reason}); "
+            f"use cpu, cuda, cuda:0 or mps, or leave it out for {_best()}: {_best().reason}"
         ) from error
-    return Device(wanted, "asked for")
+    return Device(wanted, f"asked for by {named_by}")
 
 
 def seed_everything(seed: int = 0) -> None:

@@ -2,28 +2,35 @@
 
 What it adds to `loss.backward(); optimizer.step()`: a live loss curve, a learning rate that follows the
 step, clipping, averaged weights, evaluation on the way, time and memory, resuming to the same result, and
-an interrupt (stop button, Ctrl-C) that keeps what was learnt.
+an interrupt (stop button, Ctrl-C) or error that keeps what was learnt.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import html
+import inspect
 import json
 import math
+import numbers
 import os
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
+
+from course_utils.checkpoints import CheckpointError
 
 Schedule = Callable[[float], float]
 
@@ -33,6 +40,8 @@ def warmup_cosine(warmup: float = 0.05, floor: float = 0.0) -> Schedule:
 
     Cosine after Loshchilov and Hutter (SGDR, 2017, eq. 5). The argument of the result is progress, 0 to 1.
     """
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup is a share of the training from 0 to below 1, got {warmup}")
 
     def factor(progress: float) -> float:
         if progress < warmup:
@@ -148,40 +157,104 @@ class _Display:
             self.handle.update(line)
 
 
-def _save_state(path: Path, model, optimizer, average, history: History) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    if average is not None:
-        tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    tensors["rng"] = torch.get_rng_state()
-    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
-    record = {"losses": history.losses, "evaluations": history.evaluations, "seconds": history.seconds}
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"history": json.dumps(record)})
-    os.replace(temporary, path)
+def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
-def _load_state(path: Path, model, optimizer, average) -> History:
-    parts: dict[str, dict] = {"model": {}, "optimizer": {}, "average": {}}
-    with safe_open(path, "pt") as file:
-        record = json.loads(file.metadata()["history"])
-        for name in file.keys():
-            part, _, key = name.partition(".")
-            if part == "rng":
-                torch.set_rng_state(file.get_tensor(name))
-            else:
-                parts[part][key] = file.get_tensor(name)
-    model.load_state_dict(parts["model"])
-    if average is not None:
-        average.load_state_dict(parts["average"])
-    state: dict[int, dict] = {}
-    for name, value in parts["optimizer"].items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    evaluations = [(step, values) for step, values in record["evaluations"]]
-    return History(record["losses"], evaluations, record["seconds"])
+class _State:
+    """The file that a training is continued from, and the recipe that it belongs to."""
+
+    def __init__(self, path: Path, recipe: dict[str, Any]):
+        # As it is read back, so that both can be compared.
+        self.path, self.recipe = path, json.loads(json.dumps(recipe, default=float))
+        self.part = path.with_name(path.name + ".part")
+
+    def prepare(self) -> None:
+        """Notice now, and not after the last step, that nothing can be written there."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError("it is a folder")
+            self.part.touch()
+            self.part.unlink()
+        except OSError as error:
+            raise CheckpointError(
+                f"the state of the training can not be kept in {self.path} ({error}): name a file where you may write"
+            ) from error
+
+    def save(self, model, optimizer, average, history: History, rng: torch.Tensor) -> bool:
+        """Write beside, then replace. A disk that refuses is a warning: what is in memory must not be lost by it."""
+        tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+        if average is not None:
+            tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+        tensors["rng"] = rng
+        tensors = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
+        metadata = {"history": json.dumps(asdict(history)), "recipe": json.dumps(self.recipe)}
+        metadata["sha256"] = _digest(tensors, metadata)
+        try:
+            save_file(tensors, self.part, metadata=metadata)
+            os.replace(self.part, self.path)
+        except (OSError, SafetensorError) as error:
+            warnings.warn(
+                f"the state of the training can not be written to {self.path} ({error}). Model and history are whole "
+                f"in memory after {len(history.losses)} steps; make room, or save the model elsewhere",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                self.part.unlink()
+        return True
+
+    def load(self, model, optimizer, average) -> History:
+        """Put everything back as it was; a state of another recipe is refused before anything is changed."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            if metadata.pop("sha256") != _digest(tensors, metadata):
+                raise ValueError("it does not have its checksum")
+            history, recipe = (json.loads(metadata[key]) for key in ("history", "recipe"))
+            history = History(**{**history, "evaluations": [tuple(item) for item in history["evaluations"]]})
+            rng = tensors.pop("rng")
+            parts: dict[str, dict] = {"model": {}, "optimizer": {}, "average": {}}
+            for name, value in tensors.items():
+                part, _, key = name.partition(".")
+                parts[part][key] = value
+            steps: dict[int, dict] = {}
+            for name, value in parts["optimizer"].items():
+                index, _, key = name.partition(".")
+                steps.setdefault(int(index), {})[key] = value
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._refused(
+                f"is damaged or of an older version ({type(error).__name__}: {error})"
+            ) from error
+        for key in self.recipe | recipe:
+            if self.recipe.get(key) != recipe.get(key):
+                values = "" if key == "model" else f" (then {recipe.get(key)}, now {self.recipe.get(key)})"
+                raise self._refused(f"belongs to another training, its {key} differs{values}")
+        try:
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": steps})
+            if average is not None:
+                average.load_state_dict(parts["average"])
+            torch.set_rng_state(rng)
+            model.load_state_dict(parts["model"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise self._refused(f"does not fit the model ({type(error).__name__}: {error})") from error
+        history.interrupted = False
+        return history
+
+    def _refused(self, reason: str) -> CheckpointError:
+        return CheckpointError(
+            f"the state {self.path} {reason}. Delete it to start anew, or go on with what it was made by"
+        )
 
 
 class _Ahead(Dataset):
@@ -233,6 +306,61 @@ def ahead(batches: Callable[[int], Any], workers: int = 0) -> Callable[[int], An
     return batch
 
 
+def _marks(steps: int) -> list[float]:
+    """Progress at the first step, at some between, and at the last."""
+    return [step / steps for step in sorted({1, *(max(1, steps * tenth // 10) for tenth in range(1, 11))})]
+
+
+def _check(model, batches, steps, learning_rate, schedule, clip, ema, optimizer, every, save_every) -> None:
+    """Refuse what could only fail, or teach nothing, later."""
+    for name, value in {"steps": steps, "every": every, "save_every": save_every}.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not (whole and value >= 1) and not (name == "every" and value is None):
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    for name, value in {"learning_rate": learning_rate, "clip": clip, "ema": ema}.items():
+        below = 1 if name == "ema" else math.inf
+        if value is None and name != "learning_rate":
+            continue
+        if not isinstance(value, numbers.Real) or not 0 < value < below:
+            raise ValueError(f"{name} must lie between 0 and {below}, got {value!r}")
+    if not callable(batches):
+        raise TypeError(
+            f"batches is called with a step and gives its batch, got {type(batches).__name__}; of a list make "
+            "`lambda step: items[step % len(items)]`"
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(
+            "the model has no parameters that can learn (none at all, or requires_grad is False)"
+        )
+    own = set(model.parameters())
+    if optimizer is not None and not any(
+        p in own for group in optimizer.param_groups for p in group["params"]
+    ):
+        raise ValueError("the optimizer holds no parameter of this model: make it from model.parameters()")
+    for done in _marks(steps):
+        if not 0 <= schedule(done) < math.inf:
+            raise ValueError(
+                f"the schedule gives {schedule(done)} at {done:.0%}; expected a factor of 0 or more"
+            )
+
+
+def _value(loss: Any, step: int, learning_rate: float) -> float:
+    """The loss as a number, when something can be learnt from it."""
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+        raise TypeError(f"loss_fn gives a tensor with one number, got {got}; end it with `.mean()`")
+    if not loss.requires_grad:
+        raise ValueError(
+            "the loss does not depend on the parameters: look for no_grad, detach or numpy in loss_fn"
+        )
+    if not math.isfinite(value := loss.item()):
+        raise FloatingPointError(
+            f"the loss is {value} at step {step}: lower the learning rate ({learning_rate:g}), clip the "
+            "gradient, or look for a logarithm or division of zero in the loss"
+        )
+    return value
+
+
 def fit(
     model: torch.nn.Module,
     batches: Callable[[int], Any],
@@ -249,6 +377,7 @@ def fit(
     every: int | None = None,
     state: str | Path | None = None,
     save_every: int = 500,
+    fingerprint: str | None = None,
     accelerator: Any = None,
     seed: int = 0,
     title: str = "Training",
@@ -270,8 +399,11 @@ def fit(
         optimizer: another one than AdamW; `weight_decay` is then its own affair.
         evaluate: measures the (averaged) model, every `every` steps and at the end.
         every: steps between evaluations; None: only at the end.
-        state: file to resume from when it exists, and to write every `save_every` steps and at the end.
+        state: file to resume from when it exists, and to write every `save_every` steps, at the end, and when
+            an interrupt or error stops the training. A disk that is full is a warning.
         save_every: steps between two writings of `state`.
+        fingerprint: names the recipe (its data, loss and code). A state of another fingerprint, number of steps,
+            learning rate, optimiser or model is refused.
         accelerator: an `accelerate.Accelerator`, for a GPU or many processes; None: the device of the model.
             Among many processes each draws its own batches, and the first alone measures, shows and saves.
         seed: of torch's generator (dropout, sampling inside the loss).
@@ -279,9 +411,15 @@ def fit(
         show: draw progress.
 
     Raises:
-        FloatingPointError: the loss is no longer a number.
+        ValueError, TypeError: an argument, batch or loss with which nothing could be learnt.
+        CheckpointError: the state can not be written, is damaged, or belongs to another training.
+        FloatingPointError: the loss or its gradient is no longer a number. The last state is left as it is.
+
+    Whatever `batches`, `loss_fn` or `evaluate` raises comes out as it is, with a note of what was kept: the weights
+    in `model`, the history as `history` of the error, and the state.
     """
     schedule = schedule or warmup_cosine()
+    _check(model, batches, steps, learning_rate, schedule, clip, ema, optimizer, every, save_every)
     torch.manual_seed(seed)
     if optimizer is None:
         groups = [
@@ -290,9 +428,20 @@ def fit(
         ]
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=(0.9, 0.95))
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
-    path = Path(state) if state else None
-    history = _load_state(path, model, optimizer, average) if path and path.exists() else History()
-    wrapped, first = model, accelerator is None or accelerator.is_main_process
+    wrapped, first, history, file = model, accelerator is None or accelerator.is_main_process, History(), None
+    if state:
+        recipe = {
+            "fingerprint": fingerprint, "steps": steps, "learning rate": learning_rate, "clip": clip, "ema": ema,
+            "seed": seed, "optimiser": type(optimizer).__name__,
+            "weight decay": [group.get("weight_decay") for group in optimizer.param_groups],
+            "schedule": [round(schedule(done), 9) for done in _marks(steps)],
+            "model": {name: list(value.shape) for name, value in model.state_dict().items()},
+        }  # fmt: skip
+        file = _State(Path(state).expanduser(), recipe)
+        if first:
+            file.prepare()
+        if file.path.exists():
+            history = file.load(model, optimizer, average)
     if accelerator is not None:
         from accelerate.utils import send_to_device
 
@@ -303,50 +452,80 @@ def fit(
     process, display = psutil.Process(), _Display(title, steps, show and first)
     start = time.perf_counter() - history.seconds
     display.update(history)
+    begun, rng = len(history.losses), torch.get_rng_state()
+
+    def keep() -> bool:
+        """Write the state when there is something new in it."""
+        return bool(first and file and len(history.losses) > begun) and file.save(
+            model, optimizer, average, history, rng
+        )
+
+    def measure() -> None:
+        done = len(history.losses)
+        if not first or evaluate is None or not done or not (done == steps or (every and done % every == 0)):
+            return
+        values = evaluate((average.module if average is not None else model).eval())
+        if not isinstance(values, dict):
+            raise TypeError(f"evaluate gives {{name: value}}, got {type(values).__name__}")
+        history.evaluations.append((done, {k: float(v) for k, v in values.items()}))
+        history.seconds = time.perf_counter() - start
+
     try:
+        if not history.evaluations or history.evaluations[-1][0] < len(history.losses):
+            measure()  # where the last run stopped in the middle of it
         for step in range(len(history.losses), steps):
             wrapped.train()
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("peak_lr", learning_rate) * schedule((step + 1) / steps)
             batch = batches(step)
+            if inspect.isgenerator(batch):
+                raise TypeError("batches gave a generator: return the batch, do not yield it")
             if accelerator is not None:
                 batch = send_to_device(batch, accelerator.device)
             loss = loss_fn(wrapped, batch)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {step}: lower the learning rate ({learning_rate:g}), clip the "
-                    "gradient, or look for a logarithm or division of zero in the loss"
-                )
+            value = _value(loss, step, learning_rate)
             optimizer.zero_grad(set_to_none=True)
             if accelerator is None:
                 loss.backward()
             else:
                 accelerator.backward(loss)
             if clip is not None:
-                torch.nn.utils.clip_grad_norm_(wrapped.parameters(), clip)
+                clipping = torch.nn.utils if accelerator is None else accelerator
+                norm = clipping.clip_grad_norm_(wrapped.parameters(), clip)
+                # A scaler (float16) skips steps that overflow by itself.
+                if not torch.isfinite(norm) and getattr(accelerator, "scaler", None) is None:
+                    raise FloatingPointError(
+                        f"the gradient is {norm.item()} at step {step} although the loss is {value:g}: look for "
+                        "a square root, norm or logarithm of zero in the loss"
+                    )
             optimizer.step()
             if average is not None:
                 average.update_parameters(model)
-            history.losses.append(loss.item())
+            history.losses.append(value)
+            # Where an evaluation or step is broken off, it begins anew with the numbers it began with.
+            rng = torch.get_rng_state()
             history.seconds = time.perf_counter() - start
             if step % 20 == 0:
                 history.peak_memory_mb = max(history.peak_memory_mb, process.memory_info().rss / 2**20)
+            measure()
+            rng = torch.get_rng_state()
             done = step + 1
-            if first and evaluate is not None and (done == steps or (every and done % every == 0)):
-                measured = average.module if average is not None else model
-                history.evaluations.append(
-                    (done, {k: float(v) for k, v in evaluate(measured.eval()).items()})
-                )
-                history.seconds = time.perf_counter() - start
-            if first and path is not None and (done % save_every == 0 or done == steps):
-                _save_state(path, model, optimizer, average, history)
+            if done % save_every == 0 or done == steps:
+                keep()
             display.update(history)
     except KeyboardInterrupt:
         history.interrupted = True
-        if first and path is not None:
-            _save_state(path, model, optimizer, average, history)
-    if average is not None and history.losses:
-        model.load_state_dict(average.module.state_dict())
-    model.eval()
+        keep()
+    except Exception as error:
+        kept = f"Stopped after {len(history.losses)} of {steps} steps; the model keeps what it learnt"
+        if not isinstance(error, FloatingPointError) and keep():
+            kept += f", and the same call goes on from {file.path}"
+        error.history = history
+        error.add_note(f"{kept}. The losses are in the `history` of this error.")
+        raise
+    finally:
+        if average is not None and history.losses:
+            model.load_state_dict(average.module.state_dict())
+        model.eval()
     display.update(history, last=True)
     return history

@@ -1,12 +1,20 @@
-"""Checkpoints survive damage as a clear error, and nothing in them can name foreign code."""
+"""Checkpoints survive damage as a clear error, nothing in them can name foreign code, what is saved can be loaded."""
 
+import hashlib
 import json
+import os
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 import pytest
+import safetensors.torch
 import torch
 
 from course_utils import checkpoints
+from course_utils.checkpoints import CheckpointError
+
+MODULE = "course_utils.models.small"
 
 
 @dataclass
@@ -18,23 +26,49 @@ class Small(torch.nn.Module):
     def __init__(self, config):
         super().__init__()
         self.layer = torch.nn.Linear(config.width, 2)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     @classmethod
     def from_config(cls, config):
         return cls(Config(**config))
 
 
-@pytest.fixture
-def saved(tmp_path, monkeypatch):
-    import course_utils.models as models
+class Unbuildable(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
 
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A folder of checkpoints, and a module of the course with the models of this file."""
+    module = ModuleType(MODULE)
+    module.torch, module.Path, module.Linear = torch, os.PathLike, torch.nn.Linear
+    for kind in (Small, Unbuildable):
+        setattr(module, kind.__name__, kind)
+        monkeypatch.setattr(kind, "__module__", MODULE)
+    monkeypatch.setitem(sys.modules, MODULE, module)
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    monkeypatch.setattr(models, "Small", Small, raising=False)
-    monkeypatch.setattr(Small, "__module__", "course_utils.models")
     torch.manual_seed(0)
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture
+def saved(course):
     model = Small(Config())
     checkpoints.save("small", model, Config(), "A card.", steps=3)
-    return model, tmp_path / "checkpoints" / "small"
+    return model, course / "small"
+
+
+def rewrite(folder, **entries):
+    document = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**document, **entries}))
+
+
+def rewrite_weights(folder, data):
+    """Other weights with the right checksum, so that only their content can be noticed."""
+    (folder / "model.safetensors").write_bytes(data)
+    rewrite(folder, sha256=hashlib.sha256(data).hexdigest())
 
 
 def test_a_model_comes_back_as_it_was(saved):
@@ -51,43 +85,207 @@ def test_half_precision_is_half_the_size_and_loads_as_float32(saved):
     model, _ = saved
     checkpoints.save("half", model, Config(), "A card.", half=True)
     again = checkpoints.load("half")
-    assert again.layer.weight.dtype == torch.float32
+    assert again.layer.weight.dtype == torch.float32 and again.seen.dtype == torch.long
     torch.testing.assert_close(again.layer.weight, model.layer.weight, atol=1e-3, rtol=1e-3)
 
 
-def test_a_missing_checkpoint_says_how_to_get_it(saved):
-    with pytest.raises(checkpoints.CheckpointError, match=r"there are: small.*course train other"):
+# --- loading -------------------------------------------------------------------------------------------
+
+
+def test_a_missing_checkpoint_says_how_to_get_it_and_what_may_have_been_meant(saved):
+    with pytest.raises(CheckpointError, match=r"there are: small.*course train other"):
         checkpoints.load("other")
+    with pytest.raises(CheckpointError, match="did you mean 'small'"):
+        checkpoints.load("smal")
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "config", "no weights"])
+@pytest.mark.parametrize("name", ["", ".", "..", "../small", "a/b", "a\\b", "small\n", "x" * 300, None, 3])
+def test_a_name_that_could_lead_elsewhere_is_refused(saved, name):
+    with pytest.raises(CheckpointError, match=r"no name of a checkpoint.*pathlib\.Path"):
+        checkpoints.load(name)
+    with pytest.raises(CheckpointError, match="no name of a checkpoint"):
+        checkpoints.save(name, saved[0], Config(), "A card.")
+
+
+def flip(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+DAMAGE = {
+    "flipped bit": lambda f: flip(f / "model.safetensors"),
+    "truncated": lambda f: (f / "model.safetensors").write_bytes(b"\x08" + bytes(19)),
+    "no weights": lambda f: (f / "model.safetensors").unlink(),
+    "weights are no safetensors": lambda f: rewrite_weights(f, b"PK\x03\x04" + bytes(100)),
+    "weights of nothing": lambda f: rewrite_weights(f, b""),
+    "header longer than the file": lambda f: rewrite_weights(f, b"\xff" * 7 + b"\x7f" + b"{}"),
+    "not JSON": lambda f: (f / "config.json").write_text("{not json"),
+    "not text": lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"),
+    "nested without end": lambda f: (f / "config.json").write_text("[" * 100_000),
+    "a list": lambda f: (f / "config.json").write_text("[]"),
+    "no module": lambda f: rewrite(f, module=None),
+    "a module that is a number": lambda f: rewrite(f, module=3),
+    "no class": lambda f: rewrite(f, **{"class": None}),
+    "a configuration that is a list": lambda f: rewrite(f, config=[8]),
+    "no checksum": lambda f: rewrite(f, sha256=None),
+    "parameters in words": lambda f: rewrite(f, parameters="eighteen"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_noticed(saved, damage):
-    _, folder = saved
-    weights = folder / "model.safetensors"
-    data = weights.read_bytes()
-    if damage == "flip":
-        weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    elif damage == "truncate":
-        weights.write_bytes(data[:20])
-    elif damage == "config":
-        (folder / "config.json").write_text("{not json")
-    else:
-        weights.unlink()
-    with pytest.raises(checkpoints.CheckpointError, match="git checkout"):
+    DAMAGE[damage](saved[1])
+    with pytest.raises(CheckpointError, match=r"'small' is damaged.*git checkout.*course train small"):
         checkpoints.load("small")
 
 
-def test_a_checkpoint_of_another_version_is_refused(saved):
-    _, folder = saved
-    document = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**document, "config": {"width": 9}}))
-    with pytest.raises(checkpoints.CheckpointError, match="does not fit"):
+ELSEWHERE = {
+    "a moved module": ({"module": "course_utils.models.gone"}, "can not be imported"),
+    "a renamed class": ({"class": "Smaller"}, "no model 'Smaller'.*there are: Small"),
+    "a class that is no model": ({"class": "Path"}, "no model 'Path'"),
+    "a layer of torch": ({"class": "Linear"}, "no model 'Linear'"),
+    "a path through the module": ({"class": "torch.nn.Linear"}, "no model"),
+    "another width": ({"config": {"width": 9}}, "does not fit.*size mismatch"),
+    "a width in words": ({"config": {"width": "8"}}, "does not fit"),
+    "an entry of an older version": ({"config": {"depth": 2}}, "does not fit.*depth"),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_checkpoint_of_another_version_is_refused_with_what_to_do(saved, case):
+    entries, reason = ELSEWHERE[case]
+    rewrite(saved[1], **entries)
+    with pytest.raises(CheckpointError, match=rf"(?s)'small' can not be used.*{reason}.*course train small"):
         checkpoints.load("small")
 
 
-def test_a_checkpoint_can_not_name_foreign_code(saved):
-    _, folder = saved
-    document = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**document, "module": "os", "class": "system"}))
-    with pytest.raises(checkpoints.CheckpointError, match="not part of the course"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.pop("layer.bias"),
+        lambda tensors: tensors.update(more=torch.zeros(1)),
+        lambda tensors: tensors.update(seen=torch.zeros(())),
+        lambda tensors: tensors.update({"layer.bias": torch.zeros(2, dtype=torch.int32)}),
+        lambda tensors: tensors.update({"layer.bias": torch.zeros(3)}),
+    ],
+    ids=["missing", "one too many", "float for int", "int for float", "shape"],
+)
+def test_weights_of_another_model_are_refused(saved, change):
+    tensors = {key: value.clone() for key, value in saved[0].state_dict().items()}
+    change(tensors)
+    rewrite_weights(saved[1], safetensors.torch.save(tensors))
+    with pytest.raises(CheckpointError, match="does not fit Small"):
         checkpoints.load("small")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["os", "course_utils", "course_utils.cli", "course_utils.models", "course_utils.models.a.b", "__main__",
+     "course_utils.models.__init__", ".models.small", "course_utils.models.small\n", "course_utils.modelsx.y"],
+)  # fmt: skip
+def test_a_checkpoint_can_not_name_foreign_code(saved, module, monkeypatch):
+    rewrite(saved[1], module=module)
+    monkeypatch.setattr(checkpoints.importlib, "import_module", lambda name: pytest.fail(f"{name} was run"))
+    with pytest.raises(CheckpointError, match="not part of the course"):
+        checkpoints.load("small")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta", "", "cpu:-1", None])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(saved, device):
+    with pytest.raises(CheckpointError, match=r"there is: cpu.*Leave the device out"):
+        checkpoints.load("small", device)
+
+
+# --- saving --------------------------------------------------------------------------------------------
+
+
+class OfANotebook(Small):
+    """As a class of a notebook: nobody else can import it."""
+
+    __module__ = "__main__"
+
+
+def refused(course, match, model=None, config=None, name="new", **options):
+    with pytest.raises(CheckpointError, match=match):
+        checkpoints.save(name, model or Small(Config()), config or Config(), "A card.", **options)
+    assert not course.exists()  # nothing was begun
+
+
+def test_what_could_never_be_loaded_is_refused_before_anything_is_written(course):
+    class Local(Small):
+        __module__ = MODULE
+
+    refused(course, "notebook.*course export", OfANotebook(Config()))
+    refused(course, "could not be loaded again.*Local", Local(Config()))
+    refused(course, "not part of the course", torch.nn.Linear(2, 2), {})
+    refused(course, "unwrap_model", torch.nn.DataParallel(Small(Config())))
+    refused(course, "no model 'Unbuildable' with `from_config`", Unbuildable(), {})
+    refused(course, "size mismatch", config=Config(width=9))
+    refused(course, "unexpected keyword", config={"depth": 1})
+
+
+def test_a_class_that_was_replaced_while_it_was_in_use_is_refused(course, monkeypatch):
+    model = Small(Config())
+    monkeypatch.setattr(sys.modules[MODULE], "Small", type("Small", (Small,), {}))
+    refused(course, "another Small by now", model)
+
+
+@pytest.mark.parametrize(
+    "config", [{"width": torch.tensor(8)}, {"width": float("nan")}, [8], Config, {"width": {8}}]
+)
+def test_a_configuration_that_is_not_json_is_refused(course, config):
+    refused(course, "JSON", config=config)
+
+
+@pytest.mark.parametrize("facts", [{"loss": float("inf")}, {"card_of": object()}])
+def test_facts_that_are_not_json_are_refused(course, facts):
+    refused(course, "JSON", **facts)
+
+
+def test_facts_do_not_replace_what_loading_needs(course):
+    refused(course, "sha256.*written by `save`", sha256="0")
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "match"),
+    [
+        (7e4, True, "layer.weight reaches 7e.04.*65504.*half=False"),
+        (-7e4, True, "65504"),
+        (float("nan"), False, "training went wrong"),
+        (float("inf"), True, "training went wrong"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(course, value, half, match):
+    model = Small(Config())
+    with torch.no_grad():
+        model.layer.weight[0, 0] = value
+    refused(course, match, model, half=half)
+
+
+def test_saving_leaves_the_random_numbers_of_the_training_alone(course):
+    model = Small(Config())
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    checkpoints.save("small", model, Config(), "A card.")
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_a_disk_that_refuses_leaves_the_old_checkpoint_whole(saved, monkeypatch):
+    _, folder = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.safetensors, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*unharmed in memory"):
+        checkpoints.save("small", Small(Config()), Config(), "Another card.")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["small"]
+
+
+def test_half_written_checkpoints_are_not_listed(saved):
+    (saved[1].parent / ".tmp").mkdir()
+    (saved[1].parent / ".tmp" / "config.json").write_text("{}")
+    assert checkpoints.available() == ["small"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import checkpoints, data, features, noise
+from course_utils import checkpoints, data, features, noise, paths
 from course_utils.models import enhancement
 from course_utils.recipes import enhancement as recipe
 
@@ -186,7 +186,7 @@ def test_without_recordings_the_recipe_says_how_to_get_them(tmp_path, monkeypatc
         raise data.DataError("course download librispeech-train-clean-100")
 
     monkeypatch.setattr(data, "real", nothing)
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path)
     with pytest.raises(data.DataError, match="course download"):
         recipe.train(steps=2)
     assert not list(tmp_path.iterdir())
@@ -207,7 +207,7 @@ def tiny_course(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "SHIPPED", SMALL)
     monkeypatch.setattr(recipe, "SIZES", {"size": 2, "seconds": 0.5})
     monkeypatch.setattr(recipe, "validation", lambda real: lambda model: {"valid": 0.0})
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path)
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path)
 
 
 def test_training_writes_a_checkpoint_that_loads_as_the_same_model(tiny_course, monkeypatch, tmp_path):

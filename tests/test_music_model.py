@@ -9,7 +9,8 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from course_utils import checkpoints, data
+from course_utils import checkpoints, data, paths
+from course_utils.models import music as model_module
 from course_utils.models.music import MusicConfig, memory, places, skew, to_grid, to_tokens, transpositions
 from course_utils.models.music_writing import Composer, Writer, choose, compose
 from course_utils.music import MusicError
@@ -100,7 +101,7 @@ def test_probabilities_of_all_chords_of_two_voices_add_up_to_one(model):
         writer = Writer(model, (16, 0))
         context = writer.context()
         soprano = model.head.logits(0, context, writer.last, []).softmax(-1)[0]
-        every = torch.arange(recipe.N_TOKENS)
+        every = torch.arange(model_module.N_TOKENS)
         alto = model.head.logits(1, context.expand(64, -1, -1), writer.last.expand(64, -1), [every]).softmax(
             -1
         )
@@ -114,8 +115,8 @@ def test_cached_and_uncached_generation_are_identical(model):
         for t in range(steps):
             padded = nn.functional.pad(tokens, (0, 0, 0, 1))
             held, reached = memory(padded)
-            last = recipe.shift(padded, recipe.START)
-            known = last, recipe.shift(held, 0), recipe.shift(reached, recipe.NO_LEAP)
+            last = model_module.shift(padded, model_module.START)
+            known = last, model_module.shift(held, 0), model_module.shift(reached, model_module.NO_LEAP)
             context, notes = model.trunk(*known, places(t + 1, (16, 4))[None])[:, -1], []
             for v in range(4):
                 notes.append(choose(model.head.logits(v, context, last[:, -1], notes), 1.0, 0.9, generator))
@@ -127,8 +128,8 @@ def test_cached_and_uncached_generation_are_identical(model):
 def test_memory_counts_held_steps_and_the_leap_that_reached_a_note():
     voice = [60, 60, 64, 64, 64, 0, 64, 60, *[60] * 20]
     held, reached = memory(to_tokens(np.array([[p, 0, 0, 0] for p in voice]))[None])
-    assert held[0, :8, 0].tolist() == [1, 2, 1, 2, 3, 1, 1, 1] and held.max() == recipe.MAX_HELD
-    none = recipe.NO_LEAP
+    assert held[0, :8, 0].tolist() == [1, 2, 1, 2, 3, 1, 1, 1] and held.max() == model_module.MAX_HELD
+    none = model_module.NO_LEAP
     assert reached[0, :8, 0].tolist() == [none, none, 16, 16, 16, none, none, 8]
 
 
@@ -136,8 +137,8 @@ def test_memory_counts_held_steps_and_the_leap_that_reached_a_note():
 
 
 def test_without_a_metre_the_likelihood_is_the_sum_over_metres(model, bach):
-    joint = [-model.nll(bach, metre=m) * bach.size for m in recipe.METRES]
-    prior = np.array(list(recipe.METRES.values())) / sum(recipe.METRES.values())
+    joint = [-model.nll(bach, metre=m) * bach.size for m in model_module.METRES]
+    prior = np.array(list(model_module.METRES.values())) / sum(model_module.METRES.values())
     assert -np.logaddexp.reduce(joint + np.log(prior)) / bach.size == pytest.approx(model.nll(bach), abs=1e-6)
 
 
@@ -222,7 +223,10 @@ def test_transpositions_stay_in_the_range_of_the_voices():
         for shift in transpositions(chorale.pitches):
             sung = np.where(chorale.pitches > 0, chorale.pitches + shift, 0)
             low, high = np.where(sung > 0, sung, 99).min(0), sung.max(0)
-            assert shift == 0 or ((low >= recipe.SUNG[:, 0] - 2) & (high <= recipe.SUNG[:, 1] + 2)).all()
+            assert (
+                shift == 0
+                or ((low >= model_module.SUNG[:, 0] - 2) & (high <= model_module.SUNG[:, 1] + 2)).all()
+            )
     assert transpositions(np.array([[81, 53, 69, 36]])) == [-2, -1, 0, 1, 2]
 
 
@@ -329,7 +333,7 @@ def tiny_course(tmp_path, monkeypatch):
     few = data.chorales("train")[:4]
     monkeypatch.setattr(data, "chorales", lambda split: few)
     monkeypatch.setattr(recipe, "SHIPPED", SMALL)
-    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    monkeypatch.setattr(paths, "checkpoints_folder", lambda: tmp_path / "checkpoints")
     AcceleratorState._reset_state(True)  # the precision that one test asks for stays for all that follow
     yield tmp_path
     AcceleratorState._reset_state(True)

@@ -1,6 +1,10 @@
 """Peers answer in time with their input, refuse what is broken, and say so when they are not installed."""
 
+import ctypes
+import hashlib
 import importlib.metadata
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,7 +15,7 @@ import pytest
 
 from course_utils import audio, metrics, peers
 from course_utils.peers import base, deepfilternet, dtln, resemblyzer_encoder, rnnoise, silero, whisper
-from tests.places import real_folder
+from tests.places import ROOT, real_folder
 
 ENHANCERS = [type(peer) for peer in peers.enhancers()]
 EVERYONE = [type(peer) for peer in peers.everyone()]
@@ -126,6 +130,72 @@ def test_a_package_without_its_weights_counts_as_missing(monkeypatch):
 
     monkeypatch.setattr(base.importlib.metadata, "distribution", lambda name: Empty())
     assert "lacks" in peers.DTLN().missing()
+
+
+# --- files that are not the known ones -----------------------------------------------------------------
+
+
+class Other:
+    """A package of version 9 that holds other files than the known ones, wherever they are looked for."""
+
+    version = "9.0"
+
+    def __init__(self, file):
+        self.file = file
+
+    def locate_file(self, path):
+        return self.file
+
+
+@pytest.fixture
+def changed_files(monkeypatch, tmp_path):
+    """Every package is there, with other content in every file."""
+    file = tmp_path / "file"
+    file.write_bytes(b"something else")
+    monkeypatch.setattr(base.importlib.metadata, "distribution", lambda name: Other(file))
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: pytest.fail("a changed library was run"))
+    for cache in (rnnoise._library, deepfilternet._library):
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DeepFilterNet3], ids=name_of)
+def test_a_library_that_is_not_the_known_one_is_not_run(changed_files, kind):
+    message = (
+        r"9.0 is not a file that the course knows \(known: \d.*run: pip install --force-reinstall .*==\d"
+    )
+    assert re.search(rf"{kind.name} is not used: .*{message}", kind().missing())
+    with pytest.raises(peers.MissingPeer, match="is not used"):
+        kind().enhance(NOISE)
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize(
+    "kind", [peers.DTLN, peers.SileroVAD, peers.WhisperTiny, peers.Resemblyzer], ids=name_of
+)
+def test_weights_that_are_not_the_known_ones_are_not_read(changed_files, kind):
+    assert f"{kind.name} is not used: " in kind().missing()
+
+
+def test_one_changed_byte_is_noticed_even_while_the_course_runs(monkeypatch, tmp_path):
+    file = tmp_path / "library.so"
+    known = {"toy": {"library.so": {"1.0, Linux": hashlib.sha256(b"library").hexdigest(), "9.0": "0" * 64}}}
+    monkeypatch.setattr(base, "_pinned", lambda: known)
+    monkeypatch.setattr(base.importlib.metadata, "distribution", lambda name: Other(file))
+    file.write_bytes(b"library")
+    assert base.package_file("toy", "library.so") == file
+    file.write_bytes(b"librarx")
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(ImportError, match=r"known: 1.0, Linux; 9.0.*--no-deps toy==9.0$"):
+        base.package_file("toy", "library.so")
+
+
+def test_the_known_files_are_those_of_the_locked_versions():
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    for package, files in base._pinned().items():
+        locked = re.findall(rf"^{package}==(\S+)", lock, flags=re.M)
+        for path, known in files.items():
+            assert next(iter(known)).partition(",")[0] in locked, path
+            assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in known.values()), path
 
 
 # --- tables --------------------------------------------------------------------------------------------

@@ -80,10 +80,22 @@ def test_the_doctor_notices_damaged_data(monkeypatch):
     assert line.status == doctor.PROBLEM and "f01_0001" in line.found and "git checkout" in line.advice
 
 
-def test_a_device_that_is_not_there_is_refused_with_a_reason():
-    assert str(device.pick()) in ("cpu", "cuda", "mps") and device.pick().reason
-    with pytest.raises(RuntimeError, match="leave it out"):
-        device.pick("cuda:99")
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "GPU 0", "cuda:x", "cpu:-1", "meta", "hpu", "3", "auto"])
+def test_a_device_that_is_not_there_is_refused_with_a_reason(name, monkeypatch):
+    with pytest.raises(RuntimeError, match=r"the argument names .*leave it out for (cpu|cuda|mps)"):
+        device.pick(name)
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    with pytest.raises(RuntimeError, match=f"COURSE_DEVICE names the device '{name}'"):
+        device.pick()
+
+
+def test_a_device_is_found_or_the_one_asked_for(monkeypatch):
+    for nothing in ("", "  "):
+        monkeypatch.setenv("COURSE_DEVICE", nothing)
+        assert str(device.pick()) in ("cpu", "cuda", "mps") and device.pick().reason
+    monkeypatch.setenv("COURSE_DEVICE", " cpu\n")
+    assert str(device.pick()) == "cpu" and "COURSE_DEVICE" in device.pick().reason
+    assert str(device.pick(device.pick())) == "cpu"
 
 
 def test_seeding_repeats_everything():
@@ -131,21 +143,80 @@ def write_notebook(path, cells):
     nbformat.write(nb, path)
 
 
-def test_exported_models_are_written_checked_and_removed(tmp_path, monkeypatch):
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A folder with one notebook, and beside it one for the models."""
     monkeypatch.setattr(export, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(export, "MODELS", tmp_path / "models")
     (tmp_path / "models").mkdir()
     write_notebook(tmp_path / "00_toy.ipynb", NOTEBOOK)
+    return tmp_path
+
+
+def test_exported_models_are_written_checked_and_removed(notebooks):
+    models = notebooks / "models"
     assert export.export(check=True) == ["toy"]
     assert export.export() == ["toy"]
     assert export.export(check=True) == []
-    text = (tmp_path / "models" / "toy.py").read_text()
+    text = (models / "toy.py").read_text()
     assert "return 42" in text and "assert" not in text and "notebooks/00_toy.ipynb" in text
-    assert str(tmp_path) not in text
-    (tmp_path / "models" / "orphan.py").write_text("")
-    assert export.export() == ["orphan"] and not (tmp_path / "models" / "orphan.py").exists()
-    write_notebook(tmp_path / "00_toy.ipynb", [*NOTEBOOK[:1], NOTEBOOK[1].replace("42", "43")])
+    assert str(notebooks) not in text
+    (models / "orphan.py").write_text(text)
+    assert export.export() == ["orphan"] and [file.name for file in models.iterdir()] == ["toy.py"]
+    write_notebook(notebooks / "00_toy.ipynb", [*NOTEBOOK[:1], NOTEBOOK[1].replace("42", "43")])
     assert export.export(check=True) == ["toy"]
+
+
+BROKEN = {
+    "half an answer": (
+        [NOTEBOOK[0], "x = 1", "#| export\n\nx = (1"],
+        r"cell 3, line 3.*never closed.*x = \(1",
+    ),
+    "a magic": ([NOTEBOOK[0], "#| export\n%time x = 1"], r"cell 2, line 2.*without magics.*%time"),
+    "no name": (NOTEBOOK[1:], r"needs one cell `#\| default_exp name`, it has 0"),
+    "two names": ([*NOTEBOOK, "#| default_exp other"], "it has 2"),
+    "a name that leads elsewhere": (["#| default_exp ../toy", *NOTEBOOK[1:]], "no name of a module"),
+    "a name that is taken": (NOTEBOOK, "00_toy.ipynb and 01_broken.ipynb both export 'toy'"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_cell_that_can_not_be_exported_is_named_and_nothing_is_written(notebooks, case):
+    cells, message = BROKEN[case]
+    write_notebook(notebooks / "01_broken.ipynb", cells)
+    with pytest.raises(ValueError, match=message) as caught:
+        export.export()
+    assert "01_broken.ipynb" in str(caught.value)
+    assert list((notebooks / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
+def test_a_file_that_is_no_notebook_is_named(notebooks, content):
+    (notebooks / "01_broken.ipynb").write_text(content)
+    with pytest.raises(ValueError, match=r"01_broken.ipynb can not be read as a notebook"):
+        export.export()
+    assert list((notebooks / "models").iterdir()) == []
+
+
+def test_a_folder_without_notebooks_does_not_remove_the_models(notebooks):
+    export.export()
+    (notebooks / "00_toy.ipynb").unlink()
+    with pytest.raises(ValueError, match="exports a model"):
+        export.export()
+    assert (notebooks / "models" / "toy.py").exists()
+
+
+def test_what_was_written_by_hand_is_not_removed(notebooks):
+    (notebooks / "models" / "mine.py").write_text("weeks = 'of work'")
+    with pytest.raises(ValueError, match=r"mine.py .* comes from no notebook"):
+        export.export()
+    assert [file.name for file in (notebooks / "models").iterdir()] == ["mine.py"]
+
+
+def test_a_model_too_long_for_one_sitting_is_a_warning(notebooks):
+    write_notebook(notebooks / "00_toy.ipynb", [NOTEBOOK[0], "#| export\n" + "x = 1\n" * 301])
+    with pytest.warns(UserWarning, match="toy.py has 3.. lines"):
+        assert export.export(check=True) == ["toy"]
 
 
 def run_notebook(path, *options):

@@ -1,12 +1,15 @@
 """`fit` is the plain loop, and its comforts change nothing that they should not."""
 
-import time
+import threading
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 
 from course_utils import training
+from course_utils.checkpoints import CheckpointError
 
 
 def model(seed=0):
@@ -88,6 +91,268 @@ def test_a_resumed_run_ends_where_an_unbroken_one_ends(tmp_path, ema):
     torch.testing.assert_close(weights(again), weights(whole))
 
 
+def test_a_step_or_evaluation_that_was_broken_off_is_made_again_with_the_same_random_numbers(tmp_path):
+    def noisy(net, batch):
+        return loss_fn(net, (batch[0] + 0.1 * torch.randn(batch[0].shape), batch[1]))
+
+    def evaluate(net):
+        return {"drawn": torch.rand(()).item()}
+
+    options = {"learning_rate": 1e-2, "every": 5, "show": False}
+    whole, broken = model(), model()
+    expected = training.fit(whole, batches, noisy, 20, evaluate=evaluate, **options)
+    options["state"], stops = tmp_path / "state.safetensors", []
+
+    def stopping(function, error, at):
+        def stop(*arguments):
+            stops.append(function)
+            result = function(*arguments)  # has drawn before it breaks
+            if stops.count(function) == at:
+                raise error
+            return result
+
+        return stop
+
+    training.fit(broken, batches, stopping(noisy, KeyboardInterrupt, 8), 20, evaluate=evaluate, **options)
+    with pytest.raises(OSError, match="broken"):
+        training.fit(broken, batches, noisy, 20, evaluate=stopping(evaluate, OSError("broken"), 1), **options)
+    history = training.fit(broken, batches, noisy, 20, evaluate=evaluate, **options)
+    assert history.losses == expected.losses and history.evaluations == expected.evaluations
+    assert torch.equal(weights(broken), weights(whole))
+
+
+def test_a_state_made_with_accelerate_goes_on_without_it(tmp_path):
+    from accelerate import Accelerator
+
+    def interrupting(step):
+        if step == 6:
+            raise KeyboardInterrupt
+        return batches(step)
+
+    whole, again = model(), model(seed=1)
+    options = {"ema": 0.9, "show": False}
+    training.fit(whole, batches, loss_fn, 12, **options)
+    options["state"] = tmp_path / "state.safetensors"
+    training.fit(model(), interrupting, loss_fn, 12, accelerator=Accelerator(cpu=True), **options)
+    training.fit(again, batches, loss_fn, 12, **options)
+    torch.testing.assert_close(weights(again), weights(whole))
+
+
+# --- nothing is lost -----------------------------------------------------------------------------------
+
+
+def failing(function, at):
+    """The same function, which breaks when it is called for the `at`-th time."""
+    calls = []
+
+    def fails(*arguments):
+        calls.append(arguments)
+        if len(calls) == at:
+            raise OSError("a broken part")
+        return function(*arguments)
+
+    return fails
+
+
+@pytest.mark.parametrize("part", ["batches", "loss", "evaluate", "the last evaluation"])
+def test_an_error_in_what_the_learner_wrote_loses_nothing(tmp_path, part):
+    expected, state = (
+        training.fit(model(), batches, loss_fn, 10, ema=0.9, show=False),
+        tmp_path / "new" / "state",
+    )
+    parts = {"batches": batches, "loss_fn": loss_fn, "evaluate": lambda net: {"error": 1.0}}
+    broken = {
+        "batches": {"batches": failing(batches, 8)},
+        "loss": {"loss_fn": failing(loss_fn, 8)},
+        "evaluate": {"evaluate": failing(parts["evaluate"], 1)},
+        "the last evaluation": {"evaluate": failing(parts["evaluate"], 2)},
+    }[part]
+    net, options = model(), {"steps": 10, "every": 7, "ema": 0.9, "state": state, "show": False}
+    with pytest.raises(OSError, match="a broken part") as caught:
+        training.fit(net, **{**parts, **broken}, **options)
+    done = 10 if part == "the last evaluation" else 7
+    (note,) = caught.value.__notes__
+    assert f"after {done} of 10 steps" in note and str(state) in note
+    assert caught.value.history.losses == expected.losses[:done]
+    assert not net.training and not torch.equal(weights(net), weights(model()))
+    history = training.fit(net, **parts, **options)
+    assert history.losses == expected.losses and [step for step, _ in history.evaluations] == [7, 10]
+
+
+def test_an_error_before_the_first_step_leaves_no_state(tmp_path):
+    with pytest.raises(OSError, match="a broken part"):
+        training.fit(model(), failing(batches, 1), loss_fn, 3, state=tmp_path / "state", show=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_warning_and_the_training_is_kept(tmp_path, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise safetensors.SafetensorError("No space left on device")
+
+    net, plain = model(), model()
+    expected = training.fit(plain, batches, loss_fn, 4, show=False)
+    monkeypatch.setattr(training, "save_file", full)
+    with pytest.warns(RuntimeWarning, match="No space left.*whole in memory after 4 steps"):
+        history = training.fit(net, batches, loss_fn, 4, state=tmp_path / "state", show=False)
+    assert history.losses == expected.losses and torch.equal(weights(net), weights(plain))
+    assert list(tmp_path.iterdir()) == []
+
+
+def never(step):
+    pytest.fail("a step was made")
+
+
+def test_a_place_where_no_state_can_be_written_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    for state in (tmp_path / "file" / "state", tmp_path):
+        with pytest.raises(CheckpointError, match="can not be kept in"):
+            training.fit(model(), never, loss_fn, 3, state=state, show=False)
+
+
+# --- states that do not fit ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def state(tmp_path):
+    """The file of a training that is done."""
+    path = tmp_path / "state"
+    training.fit(model(), batches, loss_fn, 4, state=path, fingerprint="first", ema=0.9, show=False)
+    return path
+
+
+def test_a_training_that_is_done_is_not_made_again(state):
+    net = model(seed=1)
+    options = {"state": state, "fingerprint": "first", "ema": 0.9, "show": False}
+    assert len(training.fit(net, never, loss_fn, 4, **options).losses) == 4
+    expected = model()
+    training.fit(expected, batches, loss_fn, 4, ema=0.9, show=False)
+    torch.testing.assert_close(weights(net), weights(expected))
+
+
+@pytest.mark.parametrize(
+    ("differs", "options"),
+    [
+        (r"fingerprint differs \(then first, now second\)", {"fingerprint": "second"}),
+        (r"steps differs \(then 4, now 5\)", {"steps": 5}),
+        ("learning rate", {"learning_rate": 2e-3}),
+        ("schedule", {"schedule": training.constant}),
+        ("ema", {"ema": None}),
+        ("clip", {"clip": None}),
+        ("seed", {"seed": 1}),
+        ("weight decay", {"weight_decay": 0.1}),
+        ("optimiser", {"optimizer": torch.optim.SGD}),
+        ("model", {"model": torch.nn.Linear(4, 1)}),
+    ],
+)
+def test_a_state_of_another_training_is_refused(state, differs, options):
+    options = {"model": model(), "steps": 4, "fingerprint": "first", "ema": 0.9, **options}
+    if "optimizer" in options:
+        options["optimizer"] = options["optimizer"](options["model"].parameters(), lr=1e-3)
+    before = weights(options["model"]).clone()
+    with pytest.raises(CheckpointError, match=rf"{state}.* its {differs}.*Delete it to start anew"):
+        training.fit(batches=never, loss_fn=loss_fn, state=state, show=False, **options)
+    assert torch.equal(weights(options["model"]), before)
+
+
+def bare(path):
+    """A state as it was before it held a recipe."""
+    safetensors.torch.save_file({"model.0.weight": torch.zeros(16, 4)}, path, metadata={"history": "{}"})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff"),
+        lambda path: path.write_bytes(path.read_bytes().replace(b"losses", b"lasses")),
+        lambda path: path.write_bytes(b"\xff" * 100),
+        bare,
+    ],
+    ids=["empty", "truncated", "a flipped byte", "a changed history", "no safetensors", "older"],
+)
+def test_a_damaged_or_outdated_state_is_refused(state, damage):
+    damage(state)
+    with pytest.raises(CheckpointError, match=rf"{state} is damaged or of an older.*Delete it to start anew"):
+        training.fit(model(), never, loss_fn, 4, state=state, fingerprint="first", ema=0.9, show=False)
+
+
+# --- arguments -----------------------------------------------------------------------------------------
+
+
+def frozen():
+    return model().requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        *((r"steps must be a whole number", {"steps": steps}) for steps in (0, -1, 2.5, True, None, "3")),
+        *(("^every must be", {"every": every}) for every in (0, -5, 0.5)),
+        *(("^save_every must be", {"save_every": every}) for every in (0, None)),
+        *(("learning_rate", {"learning_rate": rate}) for rate in (0, -1e-3, float("nan"), float("inf"), None)),
+        *(("clip", {"clip": clip}) for clip in (0, -1.0, float("nan"))),
+        *(("ema must lie between 0 and 1", {"ema": ema}) for ema in (1.0, -0.1, 99)),
+        ("no parameters that can learn", {"model": torch.nn.ReLU()}),
+        ("no parameters that can learn", {"model": frozen()}),
+        ("no parameter of this model", {"optimizer": torch.optim.SGD(frozen().parameters(), lr=1.0)}),
+        (r"schedule gives -0.33.* at 33%", {"schedule": lambda progress: -progress}),
+        ("schedule gives nan", {"schedule": lambda progress: float("nan")}),
+    ],
+)  # fmt: skip
+def test_what_could_only_fail_later_is_refused_before_the_first_step(message, options):
+    with pytest.raises(ValueError, match=message):
+        training.fit(
+            **{"model": model(), "batches": never, "loss_fn": loss_fn, "steps": 3, "show": False, **options}
+        )
+
+
+def generating(step):
+    yield batches(step)
+
+
+@pytest.mark.parametrize("given", [[batches(0)], (batches(0) for _ in range(3)), generating])
+def test_batches_that_are_no_function_of_the_step_are_refused(given):
+    with pytest.raises(TypeError, match=r"^batches"):
+        training.fit(model(), given, loss_fn, 3, show=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "loss"),
+    [
+        (r"one number, got shape \(32, 1\)", lambda net, batch: net(batch[0])),
+        ("one number, got float", lambda net, batch: loss_fn(net, batch).item()),
+        ("one number, got NoneType", lambda net, batch: None),
+        ("does not depend on the parameters", lambda net, batch: loss_fn(net, batch).detach()),
+    ],
+)
+def test_a_loss_from_which_nothing_can_be_learnt_says_why(message, loss):
+    with pytest.raises((TypeError, ValueError), match=message):
+        training.fit(model(), batches, loss, 3, show=False)
+
+
+def test_an_evaluation_without_names_says_what_is_expected():
+    with pytest.raises(TypeError, match=r"\{name: value\}, got float"):
+        training.fit(model(), batches, loss_fn, 1, evaluate=lambda net: 1.0, show=False)
+
+
+def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(tmp_path):
+    def square_root_of_zero(net, batch):
+        return loss_fn(net, batch) + (0 * net(batch[0]).sum()).sqrt()
+
+    net, state = model(), tmp_path / "state"
+    with pytest.raises(FloatingPointError, match="gradient is nan at step 0"):
+        training.fit(net, batches, square_root_of_zero, 3, state=state, show=False)
+    assert torch.equal(weights(net), weights(model())) and not state.exists()
+
+
+def test_a_warm_up_that_never_ends_is_refused():
+    for warmup in (1.0, -0.1):
+        with pytest.raises(ValueError, match="warmup is a share"):
+            training.warmup_cosine(warmup)
+
+
 def test_the_histories_of_two_runs_become_one():
     first = training.History([3.0, 2.0], [(2, {"valid": 2.5})], 10.0, 100.0)
     then = training.History([1.0], [(1, {"valid": 1.5})], 5.0, 90.0, interrupted=True)
@@ -140,12 +405,17 @@ def test_batches_made_ahead_are_the_same_in_any_order(workers):
 
 
 def test_the_next_batch_is_made_while_the_model_learns():
-    asked = []
-    made_ahead = training.ahead(lambda step: asked.append(step) or step)
+    asked, two_ahead = [], threading.Event()
+
+    def batches(step):
+        asked.append(step)
+        if step == 7:
+            two_ahead.set()
+        return step
+
+    made_ahead = training.ahead(batches)
     assert made_ahead(5) == 5
-    for _ in range(100):
-        if asked != [5, 6, 7]:
-            time.sleep(0.05)
+    assert two_ahead.wait(60)
     assert asked == [5, 6, 7] and made_ahead(6) == 6
 
 

@@ -2,8 +2,9 @@
 
 Nothing is better known than what it is compared with. Each peer says who it is (`name`, `kind`, `licence`,
 `what`, `parameters`, `delay_ms`), whether it can be used here (`available()`), and if not, what to do about it
-(`missing()`). None of them touches the network: all weights come inside packages. A peer that is not
-installed stays in a table as a row that says so.
+(`missing()`). None of them touches the network: all weights come inside packages, and
+each library and weight file that is loaded by its path is compared with its checksum first (`pinned.toml`). A
+peer that is not installed stays in a table as a row that says so.
 
     for peer in peers.enhancers():
         cleaned = peer.enhance(noisy)

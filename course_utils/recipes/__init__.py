@@ -48,7 +48,7 @@ def run(name: str, steps: int | None = None, measure: Callable | None = None, **
     if steps is not None and steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}; leave it out for the whole recipe")
     label = "-".join([name, *(f"{key}={value}" for key, value in options.items()), str(steps or "all")])
-    target = checkpoints.folder() / name
+    target = paths.checkpoints_folder() / name
     if steps is not None or options:
         target = paths.training_folder() / "trials" / label
         print(f"a trial, which replaces nothing: its checkpoint goes to {target}", flush=True)
@@ -57,6 +57,10 @@ def run(name: str, steps: int | None = None, measure: Callable | None = None, **
     _same_recipe(folder, name)
     recipe.train(steps=steps, state=folder / "state.safetensors", name=target, measure=measure, **options)
     shutil.rmtree(folder)
+    if target.parent == paths.checkpoints_folder():
+        print(
+            "now run `python -m data.build.manifest`: the manifest names every file of data/ with its checksum"
+        )
     return target
 
 
