@@ -1,12 +1,55 @@
-"""The `course` command: everything of the course that is not a notebook."""
+"""The `course` command: everything of the course that is not a notebook.
+
+A command is one function below `@command(...)`, which says who uses it, what it does and what it takes.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import course_utils
+
+LEARN = "for learning and using"
+MAINTAIN = "for maintaining the course"
 
 
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: what `course --help` and its own help say, its arguments, and the function that runs it."""
+
+    name: str
+    audience: str
+    about: str
+    more: str
+    arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """An argument of a command, as `ArgumentParser.add_argument` takes it."""
+    return names, options
+
+
+def command(name: str, audience: str, about: str, *arguments, more: str = ""):
+    """Make the function below a sub-command; `more` stands only in its own help."""
+
+    def register(run: Callable[[argparse.Namespace], int]):
+        COMMANDS[name] = Command(name, audience, about, more, arguments, run)
+        return run
+
+    return register
+
+
+@command("doctor", LEARN, "look at this machine: what is OK, and what to do about the rest")
 def _doctor(arguments: argparse.Namespace) -> int:
     from course_utils import doctor
 
@@ -15,6 +58,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 0 if doctor.healthy(lines) else 1
 
 
+@command(
+    "install",
+    LEARN,
+    "install optional packages where they exist for this machine",
+    argument("extras", nargs="+", choices=["peers", "judges"], metavar="EXTRA", help="peers, judges"),
+)
 def _install(arguments: argparse.Namespace) -> int:
     from course_utils import install
 
@@ -25,6 +74,12 @@ def _install(arguments: argparse.Namespace) -> int:
     return 0  # a machine for which there is no wheel is not a failure
 
 
+@command(
+    "export",
+    MAINTAIN,
+    "write the models of the notebooks to course_utils/models",
+    argument("--check", action="store_true", help="only say whether they are stale"),
+)
 def _export(arguments: argparse.Namespace) -> int:
     from course_utils import export
 
@@ -39,6 +94,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@command(
+    "download",
+    LEARN,
+    "fetch a public data set (asks the network); without NAME: list them",
+    argument("name", nargs="?", metavar="NAME", help="as in the list"),
+    argument("--accept-licence", action="store_true", help="agree to the licence shown"),
+)
 def _download(arguments: argparse.Namespace) -> int:
     from course_utils import data
 
@@ -57,6 +119,14 @@ def _builder(name: str):
     return importlib.import_module(f"data.build.{name}")
 
 
+@command(
+    "train",
+    MAINTAIN,
+    "train a shipped checkpoint again, with its recipe",
+    argument("name", metavar="NAME", help="name of the checkpoint"),
+    argument("--steps", type=int, help="another number of steps (epochs for g2p)"),
+    argument("--synthetic", action="store_true", help="enhancement: without real recordings"),
+)
 def _train(arguments: argparse.Namespace) -> int:
     import importlib
     import inspect
@@ -83,6 +153,16 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@command(
+    "ladder",
+    MAINTAIN,
+    "train the rungs between naive and final model again, and record them",
+    argument("topic", metavar="TOPIC", help="name of the module in course_utils/models: enhancement, music"),
+    argument("--rung", action="append", help="only this rung (may be given several times)"),
+    argument("--seeds", type=int, default=3, help="how many seeds (3)"),
+    argument("--steps", type=int, help="another number of training steps"),
+    argument("--again", action="store_true", help="train also what is recorded already"),
+)
 def _ladder(arguments: argparse.Namespace) -> int:
     from course_utils import ladder
 
@@ -91,6 +171,14 @@ def _ladder(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@command(
+    "scoreboard",
+    MAINTAIN,
+    "measure what is missing or stale, and write the tables",
+    argument("topic", nargs="?", choices=["enhancement", "music"], metavar="TOPIC"),
+    argument("--check", action="store_true", help="measure nothing, only say what is stale"),
+    argument("--again", action="store_true", help="measure everything"),
+)
 def _scoreboard(arguments: argparse.Namespace) -> int:
     from course_utils import scoreboard
 
@@ -107,6 +195,15 @@ def _scoreboard(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+@command(
+    "enhance",
+    LEARN,
+    "remove noise from a sound file of any length",
+    argument("source", metavar="SOURCE", help="noisy file"),
+    argument("target", metavar="TARGET", help="cleaned file; its ending says the format"),
+    more="Length, sample rate, channels and format stay; what lies above 8 kHz is dropped, because the model "
+    "works below and noise would be most of it. An existing TARGET is replaced once the new one is complete.",
+)
 def _enhance(arguments: argparse.Namespace) -> int:
     from course_utils import checkpoints, denoise
 
@@ -117,6 +214,19 @@ def _enhance(arguments: argparse.Namespace) -> int:
 _METRES = {"4/4": (16, 0), "3/4": (12, 0), "3/2": (24, 0)}
 
 
+@command(
+    "compose",
+    LEARN,
+    "write a chorale of one's own as a MIDI file",
+    argument("target", metavar="OUT.MID"),
+    argument("--wav", metavar="OUT.WAV", help="also as sound"),
+    argument("--seed", type=int, default=0, help="another piece (0)"),
+    argument("--steps", type=int, default=256, help="length in 16th notes (256)"),
+    argument("--temperature", type=float, default=1.0, help="below 1: more careful (1)"),
+    argument("--top-p", type=float, default=0.95, help="share of probability to choose from (0.95)"),
+    argument("--metre", choices=sorted(_METRES), default="4/4"),
+    argument("--free", action="store_true", help="allow parallel fifths and octaves"),
+)
 def _compose(arguments: argparse.Namespace) -> int:
     from course_utils import audio, checkpoints, music
 
@@ -135,70 +245,49 @@ def _compose(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@command(
+    "build-speech",
+    MAINTAIN,
+    "make more synthetic speech like the shipped corpus",
+    argument("--hours", type=float, required=True),
+    argument("--out", required=True, help="folder to write to"),
+)
 def _build_speech(arguments: argparse.Namespace) -> int:
     _builder("speech").build(hours=arguments.hours, out=arguments.out)
     return 0
 
 
+def _summary() -> str:
+    """All commands with what they do, one list for each audience."""
+    lines = []
+    for audience in (LEARN, MAINTAIN):
+        lines += ["", f"{audience}:"]
+        for each in COMMANDS.values():
+            if each.audience == audience:
+                lines += textwrap.wrap(
+                    each.about, 96, initial_indent=f"  {each.name:<14}", subsequent_indent=" " * 16
+                )
+    return "\n".join(lines[1:]) + "\n\n`course COMMAND --help` says what a command takes."
+
+
 def parser() -> argparse.ArgumentParser:
     """All sub-commands with their options."""
-    top = argparse.ArgumentParser(prog="course", description=__doc__)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, run, about: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(run=run)
-        return command
-
-    add("doctor", _doctor, "look at this machine: what is OK, and what to do about the rest")
-    command = add("install", _install, "install optional packages where they exist for this machine")
-    command.add_argument(
-        "extras", nargs="+", choices=["peers", "judges"], metavar="EXTRA", help="peers, judges"
+    top = argparse.ArgumentParser(
+        prog="course",
+        usage="course [-h] [-V] COMMAND ...",
+        description="Everything of the course that is not a notebook.",
+        epilog=_summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = add(
-        "download", _download, "fetch a public data set (asks the network; without NAME: list them)"
-    )
-    command.add_argument("name", nargs="?")
-    command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
-    command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
-    command.add_argument("name", help="name of the module in course_utils/models")
-    command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
-    command.add_argument("--synthetic", action="store_true", help="enhancement: without real recordings")
-    command = add("export", _export, "write the models of the notebooks to course_utils/models")
-    command.add_argument("--check", action="store_true", help="only say whether they are stale")
-    command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")
-    command.add_argument("topic", help="name of the module in course_utils/models: enhancement, music")
-    command.add_argument("--rung", action="append", help="only this rung (may be given several times)")
-    command.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
-    command.add_argument("--steps", type=int, default=None, help="another number of training steps")
-    command.add_argument("--again", action="store_true", help="train also what is recorded already")
-    command = add("scoreboard", _scoreboard, "measure what is missing or stale, and write the tables")
-    command.add_argument("topic", nargs="?", choices=["enhancement", "music"], metavar="TOPIC")
-    command.add_argument("--check", action="store_true", help="measure nothing, only say what is stale")
-    command.add_argument("--again", action="store_true", help="measure everything")
-    command = add(
-        "enhance",
-        _enhance,
-        "remove noise from a sound file of any length. Length, sample rate, channels and format stay; what lies "
-        "above 8 kHz is dropped, because the model works below and noise would be most of it. An existing TARGET "
-        "is replaced once the new one is complete",
-    )
-    command.add_argument("source", metavar="SOURCE", help="noisy file")
-    command.add_argument("target", metavar="TARGET", help="cleaned file; its ending says the format")
-    command = add("compose", _compose, "write a chorale of one's own as a MIDI file")
-    command.add_argument("target", metavar="OUT.MID")
-    command.add_argument("--wav", metavar="OUT.WAV", help="also as sound")
-    command.add_argument("--seed", type=int, default=0, help="another piece (0)")
-    command.add_argument("--steps", type=int, default=256, help="length in 16th notes (256)")
-    command.add_argument("--temperature", type=float, default=1.0, help="below 1: more careful (1)")
-    command.add_argument(
-        "--top-p", type=float, default=0.95, help="share of probability to choose from (0.95)"
-    )
-    command.add_argument("--metre", choices=sorted(_METRES), default="4/4")
-    command.add_argument("--free", action="store_true", help="allow parallel fifths and octaves")
-    command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")
-    command.add_argument("--hours", type=float, required=True)
-    command.add_argument("--out", required=True, help="folder to write to")
+    top.add_argument("-V", "--version", action="version", version=f"course {course_utils.__version__}")
+    # argparse knows one list of commands; ours, by audience, stands in the epilog.
+    commands = top.add_subparsers(required=True, prog="course", metavar="COMMAND", help=argparse.SUPPRESS)
+    for each in COMMANDS.values():
+        about = f"{each.about}. {each.more}" if each.more else each.about
+        sub = commands.add_parser(each.name, description=about)
+        sub.set_defaults(run=each.run)
+        for names, options in each.arguments:
+            sub.add_argument(*names, **options)
     return top
 
 

@@ -1,15 +1,20 @@
 """The two commands, the doctor, the exporter and the notebook runner do what the README says."""
 
+import importlib.metadata
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from course_utils import cli, device, doctor, export, install
+import course_utils
+from course_utils import cli, device, doctor, export, install, paths
+from course_utils.widgets import lab_settings
 from tests.places import ROOT
 
 
@@ -44,8 +49,6 @@ def test_the_lock_file_holds_every_requirement_in_its_range_and_no_address():
 
 def test_the_locked_versions_are_the_installed_ones():
     """CI tests what the lock file promises."""
-    import importlib.metadata
-
     for name in ("torch", "torchaudio", "transformers", "jupyterlab", "ipykernel", "librosa", "numpy"):
         assert importlib.metadata.version(name).split("+")[0] in locked()[name]
 
@@ -54,6 +57,91 @@ def test_the_doctor_finds_this_machine_healthy():
     lines = doctor.examine()
     assert doctor.healthy(lines), "\n".join(map(str, lines))
     assert {"Python", "torch pair", "device", "codecs", "data"} <= {line.what for line in lines}
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Put a kernel of the name that notebooks use where Jupyter looks first; returns what the doctor says."""
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+
+    def install_kernel(text):
+        folder = tmp_path / "kernels" / "python3"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kernel.json").write_text(text)
+        (line,) = doctor._kernel()
+        return line
+
+    return install_kernel
+
+
+def specification(program):
+    arguments = [program, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    return json.dumps({"argv": arguments, "display_name": "Python 3", "language": "python"})
+
+
+@pytest.mark.parametrize("program", ["python", "python3", sys.executable])
+def test_the_kernel_is_the_python_that_runs(kernel, program):
+    assert kernel(specification(program)).status == doctor.OK
+
+
+def test_the_kernel_of_another_environment_is_a_problem(kernel, tmp_path):
+    """Its Python may be the same program in the end: environments link to one."""
+    other = tmp_path / "other" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    try:
+        other.symlink_to(sys.executable)
+    except OSError:
+        pytest.skip("this system lets us make no links")
+    line = kernel(specification(str(other)))
+    assert line.status == doctor.PROBLEM and str(other) in line.found
+    assert f"{sys.executable} -m jupyter kernelspec remove python3" in line.advice
+    other.unlink()
+    assert kernel(specification(str(other))).status == doctor.PROBLEM, "an environment that was deleted"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"argv": []}', '{"argv": ["no-such-program"]}'])
+def test_a_damaged_kernel_is_a_problem(kernel, text):
+    line = kernel(text)
+    assert line.status == doctor.PROBLEM and line.advice
+
+
+def test_settings_of_jupyterlab_that_are_missing_or_old_are_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTERLAB_DIR", str(tmp_path))
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.PROBLEM and "missing" in line.found and "lab_settings" in line.advice
+    file = lab_settings.install()
+    assert tmp_path.resolve() in file.parents
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.OK
+    file.write_text("{}")
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.PROBLEM and "another version" in line.found
+
+
+def installed_from(folder, monkeypatch, editable=True):
+    document = json.dumps({"url": folder.as_uri(), "dir_info": {"editable": editable}})
+    distribution = SimpleNamespace(read_text=lambda name: {"direct_url.json": document}[name])
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: distribution)
+    (line,) = doctor._environment()
+    return line
+
+
+def test_the_environment_is_the_one_the_course_is_installed_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "the course")  # a name with a space, as people have them
+    paths.ROOT.mkdir()
+    assert installed_from(paths.ROOT, monkeypatch).status == doctor.OK
+    assert installed_from(tmp_path / "old", monkeypatch, editable=False).status == doctor.OK
+    line = installed_from(tmp_path / "old", monkeypatch)
+    assert line.status == doctor.NOTE and str(tmp_path / "old") in line.found and "pip install" in line.advice
+    (paths.ROOT / ".venv").mkdir()
+    line = installed_from(paths.ROOT, monkeypatch)
+    assert line.status == doctor.NOTE and ".venv" in line.found
+
+
+def test_a_python_without_the_course_is_a_problem(monkeypatch):
+    monkeypatch.setattr(install, "DISTRIBUTION", "there-is-no-such-package-for-this-course")
+    (line,) = doctor._environment()
+    assert line.status == doctor.PROBLEM and "pip install" in line.advice
 
 
 def test_the_doctor_says_what_to_do(monkeypatch):
@@ -103,9 +191,49 @@ def test_the_command_line_explains_itself_and_its_errors(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])
     assert stop.value.code == 0 and "doctor" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["download", "--help"])
+    assert stop.value.code == 0 and capsys.readouterr().out.startswith("usage: course download [-h]")
     assert cli.main(["download", "no-such-set"]) == 1
     assert capsys.readouterr().err.startswith("course: ")
     assert cli.main(["train", "no_such_model"]) == 1
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_command_line_says_its_version(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([option])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == f"course {course_utils.__version__}"
+
+
+def test_help_lists_every_command_once_under_who_uses_it():
+    text = cli.parser().format_help()
+    _, _, lists = text.partition(f"{cli.LEARN}:\n")
+    learn, _, maintain = lists.partition(f"{cli.MAINTAIN}:\n")
+    listed = {
+        cli.LEARN: re.findall(r"^  (\S+)", learn, re.M),
+        cli.MAINTAIN: re.findall(r"^  (\S+)", maintain, re.M),
+    }
+    for audience, names in listed.items():
+        assert names == [each.name for each in cli.COMMANDS.values() if each.audience == audience]
+    assert {"doctor", "install", "download", "enhance", "compose"} <= set(listed[cli.LEARN])
+    assert {"train", "export", "ladder", "scoreboard"} <= set(listed[cli.MAINTAIN])
+    assert sum(map(len, listed.values())) == len(cli.COMMANDS)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_command_is_one_function_with_its_arguments(monkeypatch):
+    monkeypatch.setattr(cli, "COMMANDS", dict(cli.COMMANDS))
+
+    @cli.command(
+        "say", cli.LEARN, "say a text", cli.argument("text"), cli.argument("--loud", action="store_true")
+    )
+    def say(arguments):
+        return len(arguments.text) + 100 * arguments.loud
+
+    assert cli.main(["say", "hello", "--loud"]) == 105
+    assert "  say " in cli.parser().format_help()
 
 
 def test_install_skips_what_is_there_and_reports_what_can_not_be_had(monkeypatch, capsys):
