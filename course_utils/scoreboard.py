@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from course_utils import benchmarks, checkpoints, data, metrics, peers, results, shipped
 
-README = results.ROOT / "README.md"
+README = results.ROOT / "results" / "README.md"
 BEGIN, END = "<!-- scoreboard:begin -->", "<!-- scoreboard:end -->"
 OURS = "this course"
 UNPROCESSED = "unprocessed"

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import course_utils
@@ -45,6 +47,84 @@ def test_the_lock_file_holds_every_requirement_in_its_range_and_no_address():
             f"{requirement.name} {pinned}: run `make lock`"
         )
     assert not re.search(r"https?:|file:|--", (ROOT / "requirements.lock").read_text())
+
+
+@pytest.fixture
+def steps(tmp_path):
+    """What make would run, in an environment that holds only the named stamps; needs no environment."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+
+    def run(target, *stamps):
+        for name in (".lab", ".dev"):
+            (tmp_path / name).unlink(missing_ok=True)
+        for name in stamps:
+            (tmp_path / name).touch()
+        command = ["make", "-n", target, f"VENV={tmp_path.as_posix()}"]
+        output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return output.replace(tmp_path.as_posix(), ".venv")
+
+    return run
+
+
+INSTALL = "pip install -q -c requirements.lock -e"
+
+
+def test_make_lab_installs_what_a_learner_needs_and_no_more(steps):
+    from_nothing = steps("lab")
+    assert f"{INSTALL} .\n" in from_nothing and from_nothing.rstrip().endswith("jupyter lab notebooks")
+    assert ".[" not in from_nothing, "no extras"
+    assert steps("lab", ".lab").count("\n") == 1, "the second time it only opens JupyterLab"
+
+
+def test_make_test_adds_its_own_in_any_order(steps):
+    from_nothing = steps("test")
+    assert from_nothing.index(f"{INSTALL} .\n") < from_nothing.index(f'{INSTALL} ".[dev]"')
+    assert "course install peers judges" in from_nothing
+    after_lab = steps("test", ".lab")
+    assert f"{INSTALL} .\n" not in after_lab and f'{INSTALL} ".[dev]"' in after_lab
+    assert "pip install" not in steps("test", ".lab", ".dev")
+
+
+def test_the_readme_without_make_does_what_make_does(steps):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<summary>Without make.*?```\n(.*?)```", readme, re.S)[1]
+    made = re.sub(r"^touch .*\n|^python3 -c .*\n| -q", "", steps("lab"), flags=re.M).replace(
+        "python3 ", "python "
+    )
+    assert block == made
+
+
+def test_the_readme_names_every_command_for_learners_and_none_that_is_not_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`course ([a-z][a-z-]+)", readme + guide))
+    assert named <= set(cli.COMMANDS)
+    for each in cli.COMMANDS.values():
+        assert f"`course {each.name}" in (readme if each.audience == cli.LEARN else guide), each.name
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert str(citation["version"]) == course_utils.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["license"] == project["license"]
+
+
+def test_the_forms_for_issues_are_what_the_site_accepts():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stem == "config":
+            continue
+        assert {"name", "description", "body"} <= set(form), path.name
+        ids = [part["id"] for part in form["body"]]
+        assert len(ids) == len(set(ids))
+        for part in form["body"]:
+            assert (
+                part["type"] in ("input", "textarea", "checkboxes", "dropdown")
+                and part["attributes"]["label"]
+            )
 
 
 def test_the_locked_versions_are_the_installed_ones():
