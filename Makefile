@@ -42,6 +42,7 @@ lock: $(DEV)  ## renew requirements.lock from the ranges in pyproject.toml (need
 
 wheelhouse: $(LAB)  ## every package a learner needs in one folder, for a class room without good internet
 	$(BIN)/python -m pip wheel -q -w wheelhouse -c requirements.lock . setuptools
+	rm -rf build  # pip's copy of the course, which the next wheel would take for the course
 	$(BIN)/python -c "from course_utils.install import extra; \
 	  [print(r.name) for e in ('peers', 'judges') for r in extra(e)]" | sort -u | while read name; do \
 	  $(BIN)/python -m pip wheel -q --no-deps -w wheelhouse -c requirements.lock $$name || echo "no wheel: $$name"; done
