@@ -4,203 +4,43 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
-from pathlib import Path
+import textwrap
+
+import course_utils
+from course_utils import commands
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
-    from course_utils import doctor
-
-    lines = doctor.examine()
-    print("\n".join(map(str, lines)))
-    return 0 if doctor.healthy(lines) else 1
-
-
-def _install(arguments: argparse.Namespace) -> int:
-    from course_utils import install
-
-    result = install.install(arguments.extras)
-    missing = [name for name, version in result.items() if version is None]
-    if missing:
-        print(f"Without {', '.join(missing)}: the tables say so in their rows; everything else works.")
-    return 0  # a machine for which there is no wheel is not a failure
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from course_utils import export
-
-    stale = export.export(check=arguments.check)
-    if stale and arguments.check:
-        print(
-            f"stale in course_utils/models: {', '.join(stale)}; run `course export` and commit",
-            file=sys.stderr,
-        )
-        return 1
-    print("models are fresh" if not stale else f"written: {', '.join(stale)}")
-    return 0
-
-
-def _download(arguments: argparse.Namespace) -> int:
-    from course_utils import data
-
-    if not arguments.name:
-        print(data.catalogue())
-        return 0
-    print(data.download(arguments.name, accept_licence=arguments.accept_licence))
-    return 0
-
-
-def _builder(name: str):
-    """A module of data/build: what makes the data lives beside it, outside of the package."""
-    import importlib
-
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    return importlib.import_module(f"data.build.{name}")
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from course_utils import recipes
-    from course_utils.record import topics
-
-    if bool(arguments.name) == arguments.all:
-        raise ValueError(f"name one recipe, or --all; there are: {', '.join(recipes.names())}")
-    for name in recipes.names() if arguments.all else [arguments.name]:
-        measure = getattr(topics.every().get(name), "card_figures", None)
-        options = {"real": False} if arguments.synthetic else {}
-        print(recipes.run(name, arguments.steps, measure, **options))
-    return 0
-
-
-def _ladder(arguments: argparse.Namespace) -> int:
-    from course_utils.record import ladder
-
-    ladder.run(arguments.topic, arguments.rung, arguments.seeds, arguments.steps, arguments.again)
-    print(ladder.table(arguments.topic))
-    return 0
-
-
-def _scoreboard(arguments: argparse.Namespace) -> int:
-    from course_utils.record import scoreboard, topics
-
-    names = [arguments.topic] if arguments.topic else list(topics.every())
-    if arguments.check:
-        problems = scoreboard.problems(names)
-        print("\n".join(problems) or "the scoreboard is fresh", file=sys.stderr if problems else sys.stdout)
-        return 1 if problems else 0
-    work = scoreboard.restamp if arguments.restamp else partial(scoreboard.measure, again=arguments.again)
-    failures = [line for name in names for line in work(name)]
-    print(scoreboard.text(names))
-    if written := scoreboard.write_tables():
-        print(f"\nwritten: {', '.join(written)}")
-    print("\n".join(failures), file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _enhance(arguments: argparse.Namespace) -> int:
-    from course_utils import checkpoints, denoise
-
-    print(denoise.denoise(arguments.source, arguments.target, checkpoints.load("enhancement")))
-    return 0
-
-
-_METRES = {"4/4": (16, 0), "3/4": (12, 0), "3/2": (24, 0)}
-
-
-def _compose(arguments: argparse.Namespace) -> int:
-    from course_utils import audio, checkpoints, music
-
-    composer = checkpoints.load("music")
-    grid = composer.generate(
-        arguments.steps,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        seed=arguments.seed,
-        metre=_METRES[arguments.metre],
-        strict=not arguments.free,
-    )
-    print(music.save_midi(arguments.target, grid))
-    if arguments.wav:
-        print(audio.save(arguments.wav, music.synthesise(grid)))
-    return 0
-
-
-def _build_speech(arguments: argparse.Namespace) -> int:
-    _builder("speech").build(hours=arguments.hours, out=arguments.out)
-    return 0
+def _summary() -> str:
+    """All commands with what they do, one list for each audience."""
+    lines = []
+    for audience in (commands.LEARN, commands.MAINTAIN):
+        lines += ["", f"{audience}:"]
+        for each in commands.every().values():
+            if each.audience == audience:
+                lines += textwrap.wrap(
+                    each.about, 96, initial_indent=f"  {each.name:<14}", subsequent_indent=" " * 16
+                )
+    return "\n".join(lines[1:]) + "\n\n`course COMMAND --help` says what a command takes."
 
 
 def parser() -> argparse.ArgumentParser:
     """All sub-commands with their options."""
-    top = argparse.ArgumentParser(prog="course", description=__doc__)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, run, about: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(run=run)
-        return command
-
-    add("doctor", _doctor, "look at this machine: what is OK, and what to do about the rest")
-    command = add("install", _install, "install optional packages where they exist for this machine")
-    command.add_argument(
-        "extras", nargs="+", choices=["peers", "judges"], metavar="EXTRA", help="peers, judges"
+    top = argparse.ArgumentParser(
+        prog="course",
+        usage="course [-h] [-V] COMMAND ...",
+        description="Everything of the course that is not a notebook.",
+        epilog=_summary(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = add(
-        "download", _download, "fetch a public data set (asks the network; without NAME: list them)"
-    )
-    command.add_argument("name", nargs="?")
-    command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
-    command = add("train", _train, "train a shipped checkpoint again, with its recipe")
-    command.add_argument("name", nargs="?", help="name of the module in course_utils/recipes")
-    command.add_argument("--all", action="store_true", help="every checkpoint, one after the other")
-    command.add_argument(
-        "--steps",
-        type=int,
-        default=None,
-        help="a trial of so many steps (epochs for g2p); it replaces nothing",
-    )
-    command.add_argument(
-        "--synthetic", action="store_true", help="enhancement: a trial without real recordings"
-    )
-    command = add("export", _export, "write the models of the notebooks to course_utils/models")
-    command.add_argument("--check", action="store_true", help="only say whether they are stale")
-    command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")
-    command.add_argument("topic", help="name of a recipe with rungs")
-    command.add_argument("--rung", action="append", help="only this rung (may be given several times)")
-    command.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
-    command.add_argument("--steps", type=int, default=None, help="another number of training steps")
-    command.add_argument("--again", action="store_true", help="train also what is recorded already")
-    command = add("scoreboard", _scoreboard, "measure what is missing or stale, and write the tables")
-    command.add_argument("topic", nargs="?", metavar="TOPIC")
-    command.add_argument("--check", action="store_true", help="measure nothing, only say what is stale")
-    command.add_argument("--again", action="store_true", help="measure everything")
-    command.add_argument(
-        "--restamp",
-        action="store_true",
-        help="measure a sample of what is stale; where no figure changed, mark it fresh",
-    )
-    command = add(
-        "enhance",
-        _enhance,
-        "remove noise from a sound file of any length. Length, sample rate, channels and format stay; what lies "
-        "above 8 kHz is dropped, because the model works below and noise would be most of it. An existing TARGET "
-        "is replaced once the new one is complete",
-    )
-    command.add_argument("source", metavar="SOURCE", help="noisy file")
-    command.add_argument("target", metavar="TARGET", help="cleaned file; its ending says the format")
-    command = add("compose", _compose, "write a chorale of one's own as a MIDI file")
-    command.add_argument("target", metavar="OUT.MID")
-    command.add_argument("--wav", metavar="OUT.WAV", help="also as sound")
-    command.add_argument("--seed", type=int, default=0, help="another piece (0)")
-    command.add_argument("--steps", type=int, default=256, help="length in 16th notes (256)")
-    command.add_argument("--temperature", type=float, default=1.0, help="below 1: more careful (1)")
-    command.add_argument(
-        "--top-p", type=float, default=0.95, help="share of probability to choose from (0.95)"
-    )
-    command.add_argument("--metre", choices=sorted(_METRES), default="4/4")
-    command.add_argument("--free", action="store_true", help="allow parallel fifths and octaves")
-    command = add("build-speech", _build_speech, "make more synthetic speech like the shipped corpus")
-    command.add_argument("--hours", type=float, required=True)
-    command.add_argument("--out", required=True, help="folder to write to")
+    top.add_argument("-V", "--version", action="version", version=f"course {course_utils.__version__}")
+    # argparse knows one list of commands; ours, by audience, stands in the epilog.
+    parsers = top.add_subparsers(required=True, prog="course", metavar="COMMAND", help=argparse.SUPPRESS)
+    for each in commands.every().values():
+        about = f"{each.about}. {each.more}" if each.more else each.about
+        sub = parsers.add_parser(each.name, description=about)
+        sub.set_defaults(run=each.run)
+        for names, options in each.arguments:
+            sub.add_argument(*names, **options)
     return top
 
 

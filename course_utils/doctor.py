@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import io
+import json
 import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 
-from course_utils import install
+from course_utils import install, paths
 
 OK, NOTE, PROBLEM = "OK", "note", "PROBLEM"
 
@@ -34,9 +37,80 @@ class Line:
         return f"{self.status:>7}  {self.what}: {self.found}{arrow}"
 
 
+def _this_python(arguments: str) -> str:
+    """A command for the Python that runs now, which need not be the first on the path."""
+    program = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f"{program} -m {arguments}"
+
+
+def _install_all() -> str:
+    return _this_python("pip install -c requirements.lock -e .") + f" in {paths.ROOT}"
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    # On Windows and on a Mac two spellings may be one folder.
+    return os.path.normcase(Path(one).resolve()) == os.path.normcase(Path(other).resolve())
+
+
 def _python() -> Iterator[Line]:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Line(OK, "Python", found)
+
+
+def _environment() -> Iterator[Line]:
+    """The course is installed in the Python that runs, from this folder, and it is the one of `make lab`."""
+    try:
+        origin = importlib.metadata.distribution(install.DISTRIBUTION).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        yield Line(PROBLEM, "environment", f"the course is not installed in {sys.prefix}", _install_all())
+        return
+    source = json.loads(origin or "{}")
+    folder = url2pathname(urlsplit(source.get("url", "")).path)
+    if source.get("dir_info", {}).get("editable") and not _same(folder, paths.ROOT):
+        found = f"in {sys.prefix} the course is {folder}, and this is {paths.ROOT}"
+        yield Line(NOTE, "environment", found, f"notebooks use the former; {_install_all()}")
+        return
+    usual = paths.ROOT / ".venv"
+    if usual.is_dir() and not _same(sys.prefix, usual):
+        found = f"{sys.prefix}, not the one that `make lab` opens ({usual})"
+        yield Line(NOTE, "environment", found, "for that one run the doctor of .venv")
+    else:
+        yield Line(OK, "environment", sys.prefix)
+
+
+def _kernel() -> Iterator[Line]:
+    """The kernel that the notebooks name is started with the Python that runs."""
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager(kernel_name="python3")
+    where = manager.kernel_spec_manager.find_kernel_specs().get("python3")
+    if where is None:
+        advice = _this_python("ipykernel install --sys-prefix")
+        yield Line(PROBLEM, "kernel", "there is none of the name python3", advice)
+        return
+    try:
+        (program, *_) = manager.format_kernel_cmd()
+        found = f"python3 in {where} starts {program}, and this is {sys.executable}"
+    except Exception as error:  # a file of others, which may hold anything
+        program, found = "", f"python3 in {where} is damaged ({type(error).__name__}: {error})"
+    # The folders are compared, because the Python of an environment is a link to another one.
+    real = shutil.which(program)
+    if real and _same(Path(real).parent, Path(sys.executable).parent):
+        yield Line(OK, "kernel", f"python3 is this Python ({where})")
+    else:  # without it Jupyter uses the kernel of its own environment
+        yield Line(PROBLEM, "kernel", found, _this_python("jupyter kernelspec remove python3"))
+
+
+def _lab_settings() -> Iterator[Line]:
+    from course_utils.widgets import lab_settings
+
+    file = lab_settings.target()
+    if lab_settings.installed():
+        yield Line(OK, "Lab settings", str(file))
+    else:
+        found = f"{file} is {'another version' if file.is_file() else 'missing'}: recordings may arrive late"
+        advice = _this_python("course_utils.widgets.lab_settings") + ", then start JupyterLab again"
+        yield Line(PROBLEM, "Lab settings", found, advice)
 
 
 def _packages() -> Iterator[Line]:
@@ -53,7 +127,7 @@ def _packages() -> Iterator[Line]:
                 have = "missing"
             wrong.append(f"{requirement.name} is {have}, needs {requirement.specifier}")
     if wrong:
-        yield Line(PROBLEM, "packages", "; ".join(wrong), "pip install -c requirements.lock -e .")
+        yield Line(PROBLEM, "packages", "; ".join(wrong), _install_all())
     else:
         yield Line(OK, "packages", f"{seen} as wanted")
 
@@ -69,12 +143,9 @@ def _torch_pair() -> Iterator[Line]:
         emission = torch.zeros(1, 3, 2).log_softmax(-1)
         torchaudio.functional.forced_align(emission, torch.tensor([[1]]))
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        yield Line(
-            PROBLEM,
-            "torch pair",
-            f"{found}: {error}",
-            "pip install -c requirements.lock torch torchaudio (the pair)",
-        )
+        # Reinstalled, because two right versions can be of different builds (with CUDA and without).
+        advice = _this_python("pip install --force-reinstall -c requirements.lock torch torchaudio")
+        yield Line(PROBLEM, "torch pair", f"{found}: {error}", f"{advice} in {paths.ROOT}")
         return
     yield Line(OK, "torch pair", found)
 
@@ -119,9 +190,8 @@ def _codecs() -> Iterator[Line]:
             broken.append(f"{subtype or name} ({error})")
     found = f"libsndfile {soundfile.__libsndfile_version__}"
     if broken:
-        yield Line(
-            PROBLEM, "codecs", f"{found} lacks {', '.join(broken)}", "pip install --force-reinstall soundfile"
-        )
+        advice = _this_python("pip install --force-reinstall --no-deps soundfile")
+        yield Line(PROBLEM, "codecs", f"{found} lacks {', '.join(broken)}", advice)
     else:
         yield Line(OK, "codecs", f"{found}: wav, flac, mp3, opus")
 
@@ -184,7 +254,10 @@ def _optional() -> Iterator[Line]:
 
 CHECKS: tuple[Callable[[], Iterator[Line]], ...] = (
     _python,
+    _environment,
     _packages,
+    _kernel,
+    _lab_settings,
     _torch_pair,
     _compute,
     _codecs,
@@ -202,11 +275,7 @@ def examine() -> list[Line]:
             lines.extend(look())
         except Exception as error:  # the doctor must not be the patient
             name = re.sub(r"^_", "", look.__name__)
-            lines.append(
-                Line(
-                    PROBLEM, name, f"{type(error).__name__}: {error}", "pip install -c requirements.lock -e ."
-                )
-            )
+            lines.append(Line(PROBLEM, name, f"{type(error).__name__}: {error}", _install_all()))
     return lines
 
 

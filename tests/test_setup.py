@@ -1,15 +1,23 @@
 """The two commands, the doctor, the exporter and the notebook runner do what the README says."""
 
+import importlib.metadata
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
-from course_utils import cli, device, doctor, export, install
+import course_utils
+from course_utils import cli, commands, device, doctor, export, install, paths
+from course_utils.widgets import lab_settings
 from tests.places import ROOT
 
 
@@ -42,10 +50,91 @@ def test_the_lock_file_holds_every_requirement_in_its_range_and_no_address():
     assert not re.search(r"https?:|file:|--", (ROOT / "requirements.lock").read_text())
 
 
+@pytest.fixture
+def steps(tmp_path):
+    """What make would run, in an environment that holds only the named stamps; needs no environment."""
+    if shutil.which("make") is None or sys.platform == "win32":
+        pytest.skip("make is not installed, or calls the folders of an environment otherwise")
+    # Under `make test` these would hand the options of that make to ours.
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+
+    def run(target, *stamps):
+        for name in (".lab", ".dev"):
+            (tmp_path / name).unlink(missing_ok=True)
+        for name in stamps:
+            (tmp_path / name).touch()
+        command = ["make", "-n", target, f"VENV={tmp_path.as_posix()}"]
+        output = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        return output.replace(tmp_path.as_posix(), ".venv")
+
+    return run
+
+
+INSTALL = "pip install -q -c requirements.lock -e"
+
+
+def test_make_lab_installs_what_a_learner_needs_and_no_more(steps):
+    from_nothing = steps("lab")
+    assert f"{INSTALL} .\n" in from_nothing and from_nothing.rstrip().endswith("jupyter lab notebooks")
+    assert ".[" not in from_nothing, "no extras"
+    assert steps("lab", ".lab").count("\n") == 1, "the second time it only opens JupyterLab"
+
+
+def test_make_test_adds_its_own_in_any_order(steps):
+    from_nothing = steps("test")
+    assert from_nothing.index(f"{INSTALL} .\n") < from_nothing.index(f'{INSTALL} ".[dev]"')
+    assert "course install peers judges" in from_nothing
+    after_lab = steps("test", ".lab")
+    assert f"{INSTALL} .\n" not in after_lab and f'{INSTALL} ".[dev]"' in after_lab
+    assert "pip install" not in steps("test", ".lab", ".dev")
+
+
+def test_the_readme_without_make_does_what_make_does(steps):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"<summary>Without make.*?```\n(.*?)```", readme, re.S)[1]
+    made = re.sub(r"^touch .*\n|^python3 -c .*\n| -q", "", steps("lab"), flags=re.M).replace(
+        "python3 ", "python "
+    )
+    assert block == made
+
+
+def test_the_readme_names_every_command_for_learners_and_none_that_is_not_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`course ([a-z][a-z-]+)", readme + guide))
+    assert named <= set(commands.every())
+    for each in commands.every().values():
+        assert f"`course {each.name}" in (readme if each.audience == commands.LEARN else guide), each.name
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert str(citation["version"]) == course_utils.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["license"] == project["license"]
+
+
+def test_the_forms_for_issues_are_what_the_site_accepts():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stem == "config":
+            continue
+        assert {"name", "description", "body"} <= set(form), path.name
+        ids = [part["id"] for part in form["body"]]
+        assert len(ids) == len(set(ids))
+        for part in form["body"]:
+            assert (
+                part["type"] in ("input", "textarea", "checkboxes", "dropdown")
+                and part["attributes"]["label"]
+            )
+
+
 def test_the_locked_versions_are_the_installed_ones():
     """CI tests what the lock file promises."""
-    import importlib.metadata
-
     for name in ("torch", "torchaudio", "transformers", "jupyterlab", "ipykernel", "librosa", "numpy"):
         assert importlib.metadata.version(name).split("+")[0] in locked()[name]
 
@@ -54,6 +143,91 @@ def test_the_doctor_finds_this_machine_healthy():
     lines = doctor.examine()
     assert doctor.healthy(lines), "\n".join(map(str, lines))
     assert {"Python", "torch pair", "device", "codecs", "data"} <= {line.what for line in lines}
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Put a kernel of the name that notebooks use where Jupyter looks first; returns what the doctor says."""
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+
+    def install_kernel(text):
+        folder = tmp_path / "kernels" / "python3"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kernel.json").write_text(text)
+        (line,) = doctor._kernel()
+        return line
+
+    return install_kernel
+
+
+def specification(program):
+    arguments = [program, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    return json.dumps({"argv": arguments, "display_name": "Python 3", "language": "python"})
+
+
+@pytest.mark.parametrize("program", ["python", "python3", sys.executable])
+def test_the_kernel_is_the_python_that_runs(kernel, program):
+    assert kernel(specification(program)).status == doctor.OK
+
+
+def test_the_kernel_of_another_environment_is_a_problem(kernel, tmp_path):
+    """Its Python may be the same program in the end: environments link to one."""
+    other = tmp_path / "other" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    try:
+        other.symlink_to(sys.executable)
+    except OSError:
+        pytest.skip("this system lets us make no links")
+    line = kernel(specification(str(other)))
+    assert line.status == doctor.PROBLEM and str(other) in line.found
+    assert f"{sys.executable} -m jupyter kernelspec remove python3" in line.advice
+    other.unlink()
+    assert kernel(specification(str(other))).status == doctor.PROBLEM, "an environment that was deleted"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"argv": []}', '{"argv": ["no-such-program"]}'])
+def test_a_damaged_kernel_is_a_problem(kernel, text):
+    line = kernel(text)
+    assert line.status == doctor.PROBLEM and line.advice
+
+
+def test_settings_of_jupyterlab_that_are_missing_or_old_are_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTERLAB_DIR", str(tmp_path))
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.PROBLEM and "missing" in line.found and "lab_settings" in line.advice
+    file = lab_settings.install()
+    assert tmp_path.resolve() in file.parents
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.OK
+    file.write_text("{}")
+    (line,) = doctor._lab_settings()
+    assert line.status == doctor.PROBLEM and "another version" in line.found
+
+
+def installed_from(folder, monkeypatch, editable=True):
+    document = json.dumps({"url": folder.as_uri(), "dir_info": {"editable": editable}})
+    distribution = SimpleNamespace(read_text=lambda name: {"direct_url.json": document}[name])
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: distribution)
+    (line,) = doctor._environment()
+    return line
+
+
+def test_the_environment_is_the_one_the_course_is_installed_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "the course")  # a name with a space, as people have them
+    paths.ROOT.mkdir()
+    assert installed_from(paths.ROOT, monkeypatch).status == doctor.OK
+    assert installed_from(tmp_path / "old", monkeypatch, editable=False).status == doctor.OK
+    line = installed_from(tmp_path / "old", monkeypatch)
+    assert line.status == doctor.NOTE and str(tmp_path / "old") in line.found and "pip install" in line.advice
+    (paths.ROOT / ".venv").mkdir()
+    line = installed_from(paths.ROOT, monkeypatch)
+    assert line.status == doctor.NOTE and ".venv" in line.found
+
+
+def test_a_python_without_the_course_is_a_problem(monkeypatch):
+    monkeypatch.setattr(install, "DISTRIBUTION", "there-is-no-such-package-for-this-course")
+    (line,) = doctor._environment()
+    assert line.status == doctor.PROBLEM and "pip install" in line.advice
 
 
 def test_the_doctor_says_what_to_do(monkeypatch):
@@ -115,9 +289,51 @@ def test_the_command_line_explains_itself_and_its_errors(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])
     assert stop.value.code == 0 and "doctor" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["download", "--help"])
+    assert stop.value.code == 0 and capsys.readouterr().out.startswith("usage: course download [-h]")
     assert cli.main(["download", "no-such-set"]) == 1
     assert capsys.readouterr().err.startswith("course: ")
     assert cli.main(["train", "no_such_model"]) == 1
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_command_line_says_its_version(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([option])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == f"course {course_utils.__version__}"
+
+
+def test_help_lists_every_command_once_under_who_uses_it():
+    text = cli.parser().format_help()
+    _, _, lists = text.partition(f"{commands.LEARN}:\n")
+    learn, _, maintain = lists.partition(f"{commands.MAINTAIN}:\n")
+    listed = {
+        commands.LEARN: re.findall(r"^  (\S+)", learn, re.M),
+        commands.MAINTAIN: re.findall(r"^  (\S+)", maintain, re.M),
+    }
+    for audience, names in listed.items():
+        assert names == [each.name for each in commands.every().values() if each.audience == audience]
+    assert {"doctor", "install", "download", "enhance", "compose"} <= set(listed[commands.LEARN])
+    assert {"train", "export", "ladder", "scoreboard"} <= set(listed[commands.MAINTAIN])
+    assert sum(map(len, listed.values())) == len(commands.every())
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_command_is_one_function_with_its_arguments(monkeypatch):
+    known = dict(commands.every())
+    monkeypatch.setattr(commands, "every", lambda: {**known, "say": said})
+    said = commands.Command(
+        "say",
+        commands.LEARN,
+        "say a text",
+        "",
+        (commands.argument("text"), commands.argument("--loud", action="store_true")),
+        lambda arguments: len(arguments.text) + 100 * arguments.loud,
+    )
+    assert cli.main(["say", "hello", "--loud"]) == 105
+    assert "  say " in cli.parser().format_help()
 
 
 def test_install_skips_what_is_there_and_reports_what_can_not_be_had(monkeypatch, capsys):

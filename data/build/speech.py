@@ -472,7 +472,7 @@ def build(
 ) -> Path:  # fmt: skip
     """Make about `hours` of speech in the data folder `out`, continuing what is there; see `complete`.
 
-    Needs the packages of data/build/requirements.txt, and a network the first time (the engine).
+    Needs the judges (`course install judges`), and npm and a network the first time (the engine).
 
     Raises:
         ValueError: no hours, or `out` holds another build.

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from lab import CHROMIUM_OPTIONS, SPOKEN_RATE, close_notebook, find_chromium, open_notebook, serve
+from lab import CHROMIUM_OPTIONS, SPOKEN_RATE, close_notebook, open_notebook, serve
+
+from course_utils import doctor
 
 
 def pytest_collection_modifyitems(items):
@@ -41,7 +43,7 @@ def playwright():
 @pytest.fixture(scope="session")
 def launch(playwright):
     """Start a Chromium with more options."""
-    executable = find_chromium()
+    executable = doctor.chromium()
     if executable is None:
         _missing("Chromium is not installed (apt-get install chromium, or set COURSE_CHROMIUM to its path)")
     started = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -36,12 +35,6 @@ CHROMIUM_OPTIONS = [
     "--autoplay-policy=no-user-gesture-required",
     f"--host-resolver-rules=MAP {OUTSIDE} 127.0.0.1",
 ]
-
-
-def find_chromium() -> str | None:
-    """The Chromium of this machine: COURSE_CHROMIUM, or one on the path."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    return os.environ.get("COURSE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 # --- server ----------------------------------------------------------------------------------------------

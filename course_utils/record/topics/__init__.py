@@ -6,7 +6,8 @@ A topic module has
 - `LIBRARIES`: distributions whose versions are recorded beside the figures;
 - `entries()`: yields a `scoreboard.Entry` for every measurement;
 - `text()`: the recorded tables in Markdown;
-- `headline()`: rows for the short table of the README: {"task", "measure", "this course", "beside it"};
+- `headline()`: rows for the short table of the README: {"task", "measured on", "measure", "this course",
+  "best of the others"};
 - `rung_figures(model)`: what is measured of a rung of the ladder (where its recipe has rungs);
 - `card_figures(model)`: what is measured for the card of the checkpoint.
 """

@@ -272,25 +272,24 @@ def ladder_table() -> tables.MarkdownTable:
 
 
 def headline() -> list[dict[str, str]]:
-    """SI-SDR and PESQ on both grids, beside the best of those that can be installed."""
-    rows = []
+    """All measures on both grids, beside the best of those that can be installed."""
+    rows, task = [], "speech enhancement"
     for grid, title in _GRIDS.items():
         systems = _systems(grid)
-        if OURS not in systems:
-            continue
-        for key, digits in (("si_sdr", 1), ("pesq", 2)):
-            figures = {
-                name: systems[name]["mean"][key] for name in systems if name not in (OURS, UNPROCESSED)
-            }
-            best = max(figures, key=lambda name: figures[name][0], default=None)
+        for key, (measure, digits) in _COLUMNS.items() if OURS in systems else ():
+            means = {name: record["mean"][key] for name, record in systems.items()}
+            rivals = [name for name in means if name not in (OURS, UNPROCESSED)]
+            best = max(rivals, key=lambda name: means[name][0], default=None)
             rows.append(
                 {
-                    "task": f"noise removal, {title}",
-                    "measure": f"{_COLUMNS[key][0]} (unprocessed {systems[UNPROCESSED]['mean'][key][0]:.{digits}f})",
-                    OURS: tables.interval(systems[OURS]["mean"][key], digits),
-                    "beside it": f"{best} {tables.interval(figures[best], digits)}" if best else "–",
+                    "task": task,
+                    "measured on": title,
+                    "measure": f"{measure} (higher is better)",
+                    OURS: tables.interval(means[OURS], digits),
+                    "best of the others": f"{best}: {tables.interval(means[best], digits)}" if best else "–",
                 }
             )
+            task = title = ""  # named once
     return rows
 
 

@@ -1,0 +1,115 @@
+"""What makes and checks the parts of the course: checkpoints, records, exported models, speech."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from functools import partial
+
+from course_utils import paths
+from course_utils.commands import MAINTAIN, argument, command
+
+
+@command(
+    "train",
+    MAINTAIN,
+    "train a shipped checkpoint again, with its recipe",
+    argument("name", nargs="?", metavar="NAME", help="name of the module in course_utils/recipes"),
+    argument("--all", action="store_true", help="every checkpoint, one after the other"),
+    argument("--steps", type=int, help="a trial of so many steps (epochs for g2p); it replaces nothing"),
+    argument("--synthetic", action="store_true", help="enhancement: a trial without real recordings"),
+)
+def _train(arguments: argparse.Namespace) -> int:
+    from course_utils import recipes
+    from course_utils.record import topics
+
+    if bool(arguments.name) == arguments.all:
+        raise ValueError(f"name one recipe, or --all; there are: {', '.join(recipes.names())}")
+    for name in recipes.names() if arguments.all else [arguments.name]:
+        measure = getattr(topics.every().get(name), "card_figures", None)
+        options = {"real": False} if arguments.synthetic else {}
+        print(recipes.run(name, arguments.steps, measure, **options))
+    return 0
+
+
+@command(
+    "ladder",
+    MAINTAIN,
+    "train the rungs between naive and final model again, and record them",
+    argument("topic", metavar="TOPIC", help="name of a recipe with rungs"),
+    argument("--rung", action="append", help="only this rung (may be given several times)"),
+    argument("--seeds", type=int, default=3, help="how many seeds (3)"),
+    argument("--steps", type=int, help="another number of training steps"),
+    argument("--again", action="store_true", help="train also what is recorded already"),
+)
+def _ladder(arguments: argparse.Namespace) -> int:
+    from course_utils.record import ladder
+
+    ladder.run(arguments.topic, arguments.rung, arguments.seeds, arguments.steps, arguments.again)
+    print(ladder.table(arguments.topic))
+    return 0
+
+
+@command(
+    "scoreboard",
+    MAINTAIN,
+    "measure what is missing or stale, and write the tables",
+    argument("topic", nargs="?", metavar="TOPIC", help="only this topic"),
+    argument("--check", action="store_true", help="measure nothing, only say what is stale"),
+    argument("--again", action="store_true", help="measure everything"),
+    argument(
+        "--restamp",
+        action="store_true",
+        help="measure a sample of what is stale; where no figure changed, mark it fresh",
+    ),
+)
+def _scoreboard(arguments: argparse.Namespace) -> int:
+    from course_utils.record import scoreboard, topics
+
+    names = [arguments.topic] if arguments.topic else list(topics.every())
+    if arguments.check:
+        problems = scoreboard.problems(names)
+        print("\n".join(problems) or "the scoreboard is fresh", file=sys.stderr if problems else sys.stdout)
+        return 1 if problems else 0
+    work = scoreboard.restamp if arguments.restamp else partial(scoreboard.measure, again=arguments.again)
+    failures = [line for name in names for line in work(name)]
+    print(scoreboard.text(names))
+    if written := scoreboard.write_tables():
+        print(f"\nwritten: {', '.join(written)}")
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+@command(
+    "export",
+    MAINTAIN,
+    "write the models of the notebooks to course_utils/models",
+    argument("--check", action="store_true", help="only say whether they are stale"),
+)
+def _export(arguments: argparse.Namespace) -> int:
+    from course_utils import export
+
+    stale = export.export(check=arguments.check)
+    if stale and arguments.check:
+        print(
+            f"stale in course_utils/models: {', '.join(stale)}; run `course export` and commit",
+            file=sys.stderr,
+        )
+        return 1
+    print("models are fresh" if not stale else f"written: {', '.join(stale)}")
+    return 0
+
+
+@command(
+    "build-speech",
+    MAINTAIN,
+    "make more synthetic speech like the shipped corpus",
+    argument("--hours", type=float, required=True),
+    argument("--out", required=True, help="folder to write to"),
+)
+def _build_speech(arguments: argparse.Namespace) -> int:
+    # What makes the data stands beside it, outside of the package.
+    sys.path.insert(0, str(paths.ROOT))
+    importlib.import_module("data.build.speech").build(hours=arguments.hours, out=arguments.out)
+    return 0
