@@ -72,6 +72,7 @@ def test_a_mistyped_melody_names_the_word(text):
         music.melody(text)
 
 
+@settings(deadline=None)
 @given(st.integers(music.LOWEST, music.HIGHEST))
 def test_a_pitch_is_read_back_from_its_name(pitch):
     assert music.melody(music.pitch_name(pitch) + "*.25").tolist() == [pitch]
