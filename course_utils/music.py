@@ -6,6 +6,7 @@ A grid is an integer array (steps, 4): soprano, alto, tenor, bass as MIDI number
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -260,7 +261,8 @@ def save_midi(
     except OSError as error:
         raise MusicError(f"can not write {path} ({error.strerror or error})") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone already, or never made
+            beside.unlink()
     return path
 
 

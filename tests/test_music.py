@@ -191,8 +191,9 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path, monkeypatch):
         music.save_midi(path, chords([71, 67, 62, 55]))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.mid"]
-    with pytest.raises(MusicError, match="can not write"):
-        music.save_midi(tmp_path / "none" / "a.mid", chords(C_MAJOR))
+    for nowhere in (tmp_path / "none" / "a.mid", path / "a.mid", tmp_path):
+        with pytest.raises(MusicError, match="can not write"):
+            music.save_midi(nowhere, chords(C_MAJOR))
 
 
 def test_a_file_that_is_no_midi_is_refused(tmp_path):
