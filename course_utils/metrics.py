@@ -350,7 +350,7 @@ def normalise(text: str) -> str:
     Numbers are left as they are ("5" is not "five"): write them out with course_utils.text first.
     """
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞↉])", " ", text.translate(_APOSTROPHES))  # 3½ is not 31/2
-    text = re.sub(r"(?<=\d)(?=[⁰¹²³⁴-⁹])(?<![⁰¹²³⁴-⁹])", "^", text)  # nor 10² 102
+    text = re.sub(r"(?<=\d)(?=[⁰¹²³⁴-⁹])", "^", text)  # nor 10² 102
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/").replace("−", "-")
     text = unicodedata.normalize("NFKC", text.casefold().replace("i\N{COMBINING DOT ABOVE}", "i"))
     text = text.replace("٫", ".").replace("٬", ",")
