@@ -43,7 +43,6 @@ __all__ = [
     "Noise",
     "Pair",
     "Recording",
-    "Room",
     "Utterance",
     "Voice",
     "cache_folder",
@@ -55,7 +54,6 @@ __all__ = [
     "phrases",
     "prepare",
     "real",
-    "rooms",
     "root",
     "shipped_files",
     "speech",
@@ -463,12 +461,11 @@ def prepare() -> Path:
     return folder
 
 
-# --- noise and rooms -----------------------------------------------------------------------------------
+# --- noise ---------------------------------------------------------------------------------------------
 
 _NOISE_SECONDS = 10.0
 _NOISE_CLIPS = {"train": 8, "valid": 2, "test": 8}
 _BABBLE_TALKERS = 6
-_ROOMS = {"train": 60, "valid": 10, "test": 20}
 
 
 def _seed(*names: object) -> int:
@@ -515,51 +512,6 @@ def noise(split: str) -> list[Noise]:
         for kind in (*kinds, "babble")
         for i in range(_NOISE_CLIPS[split])
     ]
-
-
-@dataclass(frozen=True)
-class Room:
-    """A simulated room with a talker and a microphone in it; lengths in metres, `rt60` in seconds."""
-
-    id: str
-    split: str
-    size: tuple[float, float, float]
-    source: tuple[float, float, float]
-    microphone: tuple[float, float, float]
-    rt60: float
-    seed: int
-
-    @property
-    def impulse_response(self) -> np.ndarray:
-        """From the talker to the microphone (time,), at 16 kHz; see `noise.room_impulse_response`."""
-        return _noise.room_impulse_response(self.size, self.source, self.microphone, self.rt60, self.seed)
-
-    def reverberate(self, waveform: np.ndarray) -> np.ndarray:
-        """`waveform` (time,) as the microphone hears it, in step with the dry one and as long."""
-        return _noise.reverberate(waveform, self.impulse_response)
-
-
-def rooms(split: str) -> list[Room]:
-    """Rooms of one split, from a small office to a class room; no room is in two splits."""
-    if split not in SPLITS:
-        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    made = []
-    for i in range(_ROOMS[split]):
-        seed = _seed("room", split, i)
-        rng = np.random.default_rng(seed)
-        size = rng.uniform((3.0, 3.0, 2.4), (10.0, 8.0, 3.6))
-        low, high = np.minimum(0.5, size / 4), size - np.minimum(0.5, size / 4)
-        source = rng.uniform(low, high)
-        microphone = source
-        while np.linalg.norm(microphone - source) < 0.3:
-            microphone = np.clip(source + rng.uniform(-2.5, 2.5, 3) * (1, 1, 0.2), low, high)
-        size, source, microphone = (
-            tuple(round(float(x), 2) for x in place) for place in (size, source, microphone)
-        )
-        made.append(
-            Room(f"room-{split}-{i}", split, size, source, microphone, round(rng.uniform(0.15, 0.8), 2), seed)
-        )
-    return made
 
 
 # --- chorales ------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import re
 import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,10 +23,19 @@ import jiwer
 import numpy as np
 from scipy import signal
 
-SAMPLE_RATE = 16_000
+from course_utils.paths import SAMPLE_RATE
 
-MIN_SECONDS = 0.4
-"""Shortest clip for `pesq`, `stoi` and `dnsmos`: STOI compares stretches of 384 ms."""
+MIN_SECONDS, MAX_SECONDS = 0.4, 1800.0
+"""Shortest and longest clip for `pesq`, `stoi` and `dnsmos`: STOI compares stretches of 384 ms, and the judges
+hold a clip many times over."""
+
+PESQ_SECONDS = 15.0
+"""Longest clip that `pesq` hands to the library in one piece. The library has room for 50 utterances and writes
+past its end without asking. It tells two apart that start at least 0.388 s from each other (97 of its frames of
+4 ms), so 15 s can not hold more than 39."""
+
+LOWEST_PESQ = 1.04
+"""The lowest score of the scale of P.862.2."""
 
 
 class MissingJudge(ImportError):
@@ -46,7 +57,10 @@ def _judge(module: str, package: str) -> ModuleType:
 
 def _real(values: Any, name: str) -> np.ndarray:
     """Return `values` as float64, or say what is wrong with them."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of numbers, all rows of one length") from error
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
     if array.size == 0:
@@ -57,16 +71,29 @@ def _real(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _pair(estimate: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    estimate, reference = _real(estimate, "estimate"), _real(reference, "reference")
-    if estimate.shape != reference.shape:
+def _waveform(values: Any, name: str) -> np.ndarray:
+    """Return waveforms (..., time) as float64, or say what is wrong with them."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iub":  # a judge would take 16-bit samples for a sound far beyond full scale
         raise ValueError(
-            f"estimate {estimate.shape} and reference {reference.shape} differ in shape; "
+            f"{name}: expected floats between -1 and 1, got {array.dtype}; use course_utils.audio.to_float"
+        )
+    if array.ndim == 0:
+        raise ValueError(f"{name}: expected a waveform of shape (..., time), got a single number")
+    return _real(array, name)
+
+
+def _same_shape(estimate: Any, reference: Any) -> None:
+    if np.shape(estimate) != np.shape(reference):
+        raise ValueError(
+            f"estimate {np.shape(estimate)} and reference {np.shape(reference)} differ in shape; "
             "cut or pad one of them, and use course_utils.metrics.align if one comes late"
         )
-    if estimate.ndim == 0:
-        raise ValueError("expected waveforms of shape (..., time), got single numbers")
-    return estimate, reference
+
+
+def _pair(estimate: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _same_shape(estimate, reference)
+    return _waveform(estimate, "estimate"), _waveform(reference, "reference")
 
 
 def _ratio_db(wanted: np.ndarray, unwanted: np.ndarray) -> np.ndarray | float:
@@ -94,7 +121,7 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray | float:
         nothing of it, digital silence too, gives -inf.
 
     Raises:
-        ValueError: shapes differ, NaN inside, empty, or a silent reference (then no ratio exists).
+        ValueError: shapes differ, integers, NaN inside, empty, or a silent reference (then no ratio exists).
     """
     estimate, reference = _pair(estimate, reference)
     power = (reference**2).sum(-1, keepdims=True)
@@ -116,9 +143,17 @@ def snr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray | float:
 
 
 def _one_clip(waveform: np.ndarray, name: str) -> np.ndarray:
-    waveform = _real(waveform, name)
-    if waveform.ndim != 1:
-        raise ValueError(f"{name}: expected one mono waveform of shape (time,), got {waveform.shape}")
+    shape = np.shape(waveform)
+    if len(shape) != 1:
+        raise ValueError(
+            f"{name}: expected one mono waveform of shape (time,), got {shape}; use course_utils.audio.to_mono"
+        )
+    if shape[0] > MAX_SECONDS * SAMPLE_RATE:  # asked first: even a copy of ten hours may not fit in memory
+        raise ValueError(
+            f"{name}: {shape[0] / SAMPLE_RATE:.0f} s is too long, at most {MAX_SECONDS:.0f} s are judged at "
+            "once; judge pieces of it, for example waveform[: 60 * 16000]"
+        )
+    waveform = _waveform(waveform, name)
     if len(waveform) < MIN_SECONDS * SAMPLE_RATE:
         raise ValueError(
             f"{name}: {len(waveform) / SAMPLE_RATE:.2f} s is too short, at least {MIN_SECONDS} s at 16 kHz "
@@ -128,26 +163,53 @@ def _one_clip(waveform: np.ndarray, name: str) -> np.ndarray:
 
 
 def _two_clips(estimate: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    estimate, reference = _pair(estimate, reference)
+    _same_shape(estimate, reference)
     return _one_clip(estimate, "estimate"), _one_clip(reference, "reference")
 
 
 def pesq(estimate: np.ndarray, reference: np.ndarray) -> float:
     """Wideband PESQ, the predicted opinion of listeners, 1.04 (bad) to 4.64 (ITU-T P.862.2).
 
+    Up to 15 s (`PESQ_SECONDS`) the value is the library's. A longer clip would end Python where it holds more
+    than 50 utterances, so it is cut into equal pieces of at most 15 s, which are scored one by one. The result
+    is their mean, weighted by how much of the reference speaks in each: the frames within 40 dB of its
+    loudest, which is what STOI counts as speech. A piece in which the estimate alone is silent scores 1.04.
+    It is not the same as one score for the whole: PESQ looks for a delay and a level in each piece.
+
     Returns nan where PESQ finds no speech to judge: silence on either side.
 
     Raises:
         MissingJudge: the package pesq is not installed.
-        ValueError: not two mono waveforms of one length at 16 kHz, NaN inside, or shorter than 0.4 s.
+        ValueError: not two mono waveforms of one length at 16 kHz, integers, NaN inside, shorter than 0.4 s
+            or longer than half an hour.
     """
     library = _judge("pesq", "pesq")
     estimate, reference = _two_clips(estimate, reference)
     if not estimate.any() or not reference.any():
         return float("nan")
+    pieces = math.ceil(len(reference) / (PESQ_SECONDS * SAMPLE_RATE))
+    if pieces == 1:
+        return _pesq_of_piece(library, estimate, reference)
+    cut = np.linspace(0, len(reference), pieces + 1).round().astype(int)
+    power = (reference[: len(reference) // 256 * 256].reshape(-1, 256) ** 2).mean(-1)
+    speaks = np.repeat(power >= 1e-4 * power.max(), 256)
+    silence = 1e-6 * np.abs(estimate).max()
+    scores, weights = [], []
+    for start, end in pairwise(cut):
+        if weight := int(speaks[start:end].sum()):
+            heard = estimate[start:end]
+            silent = heard.std() <= silence
+            score = LOWEST_PESQ if silent else _pesq_of_piece(library, heard, reference[start:end])
+            if not math.isnan(score):
+                scores.append(score)
+                weights.append(weight)
+    return float(np.average(scores, weights=weights)) if scores else float("nan")
+
+
+def _pesq_of_piece(library: ModuleType, estimate: np.ndarray, reference: np.ndarray) -> float:
     try:
         return float(library.pesq(SAMPLE_RATE, reference, estimate, "wb"))
-    except library.NoUtterancesError:
+    except (library.NoUtterancesError, ValueError):  # ValueError: it finds NaN and can not say so
         return float("nan")
 
 
@@ -158,7 +220,8 @@ def stoi(estimate: np.ndarray, reference: np.ndarray) -> float:
 
     Raises:
         MissingJudge: the package pystoi is not installed.
-        ValueError: not two mono waveforms of one length at 16 kHz, NaN inside, or shorter than 0.4 s.
+        ValueError: not two mono waveforms of one length at 16 kHz, integers, NaN inside, shorter than 0.4 s
+            or longer than half an hour.
     """
     library = _judge("pystoi", "pystoi")
     estimate, reference = _two_clips(estimate, reference)
@@ -199,10 +262,15 @@ def dnsmos(waveform: np.ndarray, threads: int = 2) -> dict[str, float]:
 
     Raises:
         MissingJudge: the package speechmos or onnxruntime is not installed.
-        ValueError: not one mono waveform, NaN inside, or shorter than 0.4 s.
+        ValueError: not one mono waveform of floats, NaN inside, shorter than 0.4 s or longer than half an
+            hour, or so far beyond full scale that it must be unscaled PCM.
     """
     judge = _dnsmos_judge(threads)
     waveform = _one_clip(waveform, "waveform")
+    if (peak := np.abs(waveform).max()) > 100:
+        raise ValueError(
+            f"waveform: peak {peak:.0f}, where full scale is 1; 16-bit samples are divided by 32768 first"
+        )
     if not waveform.any():
         return {"overall": float("nan"), "sig": float("nan"), "bak": float("nan")}
     scores = judge(np.clip(waveform, -1, 1).astype(np.float32), SAMPLE_RATE, is_personalized_MOS=False)
@@ -250,6 +318,8 @@ def cosine_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray | flo
         ValueError: NaN inside, or a vector of length zero, which points nowhere.
     """
     first, second = _real(first, "first"), _real(second, "second")
+    if first.ndim == 0 or second.ndim == 0:
+        raise ValueError("expected vectors of shape (..., dimensions), got a single number")
     lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
     if (lengths == 0).any():
         raise ValueError("a vector is all zeros, so its direction is not defined")
@@ -261,17 +331,58 @@ def cosine_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray | flo
 # --- words ---------------------------------------------------------------------------------------------
 
 
-def normalise(text: str) -> str:
-    """Bring a transcript to the form in which the error rates compare it.
+_APOSTROPHES = str.maketrans(dict.fromkeys("‘’ʼ`´", "'"))
+_SPOKEN = "%‰°&@#§♭"
+"""Signs that are read as words, besides those of currencies and of sums: without them "C#" would be "C"."""
+_GONE = "\0"
 
-    Lower case; curly apostrophes become straight ones; hyphens and dashes become spaces; every other sign
-    except letters, digits and apostrophes inside words goes; runs of spaces become one. Numbers are left as
-    they are ("5" is not "five"): write them out with course_utils.text first.
+
+def normalise(text: str) -> str:
+    """Bring a transcript to the form in which the error rates compare it: how it is set goes, what it says stays.
+
+    - Case, width and composition of letters go ("ＣＡＦÉ" is "café", "STRASSE" is "straße"); accents and the
+      vowel signs of every script stay.
+    - Of the signs stay: those that are read as words ($ % & + # ...), the apostrophe inside a word, the minus
+      before a number, and point, comma, colon and slash between digits. The comma that groups thousands goes:
+      "1,000" is "1000", while "1.000" and "1,5" are neither "1000" nor "15".
+    - Hyphens, dashes and other slashes become spaces, all other signs go, runs of spaces become one.
+
+    Numbers are left as they are ("5" is not "five"): write them out with course_utils.text first.
     """
-    text = unicodedata.normalize("NFKC", text).lower().replace("’", "'").replace("‘", "'")
-    text = re.sub(r"[-‐-―_/]", " ", text)
-    text = re.sub(r"[^\w\s']|(?<!\w)'|'(?!\w)", "", text)
+    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞↉])", " ", text.translate(_APOSTROPHES))  # 3½ is not 31/2
+    text = re.sub(r"(?<=\d)(?=[⁰¹²³⁴-⁹])", "^", text)  # nor 10² 102
+    text = unicodedata.normalize("NFKC", text).replace("⁄", "/").replace("−", "-")
+    text = unicodedata.normalize("NFKC", text.casefold().replace("i\N{COMBINING DOT ABOVE}", "i"))
+    text = text.replace("٫", ".").replace("٬", ",")
+    thousands = r"(?<![\d.,])(?!0)\d{1,3}(?:,\d{2,3})*,\d{3}(?!,?\d)"
+    text = re.sub(thousands, lambda number: number[0].replace(",", ""), text)
+    text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text)  # .5 is 0.5
+    text = re.sub(r"[^\w\s]|_", _sign, text)
+    text = re.sub(rf"(?<=\d){_GONE}+(?=\d)", " ", text).replace(_GONE, "")
+    text = re.sub(r"(?<=\d)\s+(?=[%‰°])|(?<=[$€£¥])\s+(?=\d)", "", text)  # 50 % is 50%
     return " ".join(text.split())
+
+
+def _sign(match: re.Match) -> str:
+    """What becomes of one sign of a transcript, by its neighbours."""
+    sign, place = match[0], match.start()
+    before, after = match.string[max(0, place - 1) : place], match.string[place + 1 : place + 2]
+    kind = unicodedata.category(sign)
+    if kind in ("Mn", "Mc"):  # a vowel sign or an accent; a selector of emoji styles is none
+        return sign if _in_word(before) and not "\ufe00" <= sign <= "\ufe0f" else _GONE
+    if sign in ".,:/^" and before.isdecimal() and after.isdecimal():
+        return sign
+    if sign == "'":
+        return sign if _in_word(before) and _in_word(after) else _GONE
+    if kind == "Sc" or sign in _SPOKEN or (kind == "Sm" and sign not in "<>|~"):
+        return sign
+    if sign == "-" and after.isdecimal() and not _in_word(before) and before != "-":
+        return sign
+    return " " if kind == "Pd" or sign in "_/" else _GONE
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or (character != "" and unicodedata.category(character) in ("Mn", "Mc"))
 
 
 def error_counts(
@@ -289,10 +400,9 @@ def error_counts(
         error rate: `bootstrap_ci(errors / lengths, weights=lengths)`.
 
     Raises:
-        ValueError: the lists differ in length or are empty, or the unit is unknown.
+        ValueError: the lists differ in length or are empty, something in them is no text, or the unit is unknown.
     """
-    references = [references] if isinstance(references, str) else list(references)
-    hypotheses = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
+    references, hypotheses = _texts(references, "references"), _texts(hypotheses, "hypotheses")
     if unit not in ("word", "character"):
         raise ValueError(f'unit must be "word" or "character", got {unit!r}')
     if len(references) != len(hypotheses):
@@ -306,6 +416,14 @@ def error_counts(
         errors.append(result.substitutions + result.deletions + result.insertions)
         lengths.append(result.substitutions + result.deletions + result.hits)
     return np.array(errors), np.array(lengths)
+
+
+def _texts(texts: str | Sequence[str], name: str) -> list[str]:
+    texts = [texts] if isinstance(texts, str) else list(texts) if isinstance(texts, Iterable) else [texts]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"{name}: expected text, got {text!r} of type {type(text).__name__}")
+    return texts
 
 
 def _error_rate(references: str | Sequence[str], hypotheses: str | Sequence[str], unit: str) -> float:
@@ -402,6 +520,8 @@ def bootstrap_ci(
         raise ValueError("weights must not be negative, and not all zero")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    if resamples < 1:
+        raise ValueError(f"an interval needs at least one resample, got {resamples}")
     number = {label: index for index, label in enumerate(dict.fromkeys(labels))}
     if len(number) < 2:
         raise ValueError("a confidence interval needs at least two groups (speakers), got 1")

@@ -6,15 +6,17 @@ A grid is an integer array (steps, 4): soprano, alto, tenor, bass as MIDI number
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from course_utils.audio import SAMPLE_RATE
+from course_utils.paths import SAMPLE_RATE
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 STEPS_PER_BEAT = 4
@@ -22,6 +24,8 @@ LOWEST, HIGHEST = 30, 92
 """Pitches a grid may hold (F#1 to G#6): every voice of the chorales in all twelve keys."""
 RANGES = ((60, 81), (53, 76), (48, 69), (36, 64))
 """Usual range of each voice, as textbooks give it, in MIDI numbers."""
+MAX_STEPS = 40_000
+"""The longest melody or MIDI file that is read: 10,000 beats, two hours at 76 beats a minute."""
 
 _TONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -39,7 +43,7 @@ def check_grid(grid: np.ndarray, name: str = "grid", min_steps: int = 1) -> np.n
     array = np.asarray(grid)
     if array.ndim != 2 or array.shape[1] != 4:
         raise MusicError(f"{name}: expected shape (steps, 4), one column a voice, got {array.shape}")
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "iu" and array.size:  # an empty grid holds no number that would be none
         raise MusicError(
             f"{name}: expected integers (MIDI numbers, 0 = rest), got {array.dtype}; round them first"
         )
@@ -69,16 +73,23 @@ class Note(NamedTuple):
 
 
 def notes(grid: np.ndarray, onsets: np.ndarray | None = None) -> list[Note]:
-    """The notes of a grid, voice after voice. Without `onsets` (steps, 4), equal neighbours are one note."""
+    """The notes of a grid, voice after voice. Without `onsets` (steps, 4), equal neighbours are one note.
+
+    Raises:
+        MusicError: not a grid, or onsets of another shape.
+    """
     grid = check_grid(grid, min_steps=0)
     begins = np.ones(grid.shape, bool)
     begins[1:] = grid[1:] != grid[:-1]
     if onsets is not None:
-        begins |= np.asarray(onsets, bool)
+        onsets = np.asarray(onsets, bool)
+        if onsets.shape != grid.shape:
+            raise MusicError(f"onsets: expected shape {grid.shape} as the grid has, got {onsets.shape}")
+        begins |= onsets
     result = []
     for voice in range(4):
         starts = np.flatnonzero(begins[:, voice])
-        for start, end in zip(starts, [*starts[1:], len(grid)], strict=True):
+        for start, end in zip(starts, [*starts, len(grid)][1:], strict=True):
             if pitch := int(grid[start, voice]):
                 result.append(Note(voice, pitch, int(start), int(end - start)))
     return result
@@ -100,6 +111,10 @@ def melody(text: str) -> np.ndarray:
             raise MusicError(f"{word!r} is no note; write for example G4, F#4*2, Bb3*.5 or r")
         letter, sign, octave, beats = match.groups()
         length = float(beats or 1) * STEPS_PER_BEAT
+        if len(steps) + length > MAX_STEPS:
+            raise MusicError(
+                f"{word!r}: the melody would be longer than {MAX_STEPS // STEPS_PER_BEAT:,} beats"
+            )
         if length != round(length) or not length:
             raise MusicError(f"{word!r}: the length must be a multiple of .25 beats (a 16th)")
         pitch = 0
@@ -137,7 +152,15 @@ def tone(pitch: float, seconds: float, brightness: float = 0.55, release: float 
 
     Returns:
         a waveform with a peak near 1. No harmonic lies above half the sample rate.
+
+    Raises:
+        MusicError: a pitch that is none, a length that is negative or above an hour, or a timbre out of range.
     """
+    if not (0 <= pitch <= 127 and 0 <= seconds <= 3600 and 0 <= brightness < 1 and 0 < release <= 60):
+        raise MusicError(
+            "expected a pitch from 0 to 127, seconds from 0 to 3600, a brightness from 0 to below 1 and a release "
+            f"above 0 and up to 60 s, got {pitch}, {seconds}, {brightness} and {release}"
+        )
     frequency = 440.0 * 2 ** ((pitch - 69) / 12)
     time = np.arange(round((seconds + release) * SAMPLE_RATE)) / SAMPLE_RATE
     count = min(10, int(0.5 * SAMPLE_RATE / frequency))
@@ -165,12 +188,16 @@ def synthesise(
         gains: of soprano, alto, tenor, bass; (1, 0, 0, 0) is the soprano alone.
 
     Raises:
-        MusicError: not a grid, or a tempo outside 10 to 600.
+        MusicError: not a grid, a tempo outside 10 to 600, or not four gains.
     """
-    if not 10 <= tempo <= 600:
-        raise MusicError(f"expected a tempo from 10 to 600 beats a minute, got {tempo}")
-    step = 60.0 / tempo / STEPS_PER_BEAT
+    step = 60.0 / _check_tempo(tempo) / STEPS_PER_BEAT
+    if len(gains) != len(VOICES):
+        raise MusicError(f"gains: expected one for each of {', '.join(VOICES)}, got {len(gains)}")
     grid = check_grid(grid, min_steps=0)
+    if len(grid) * step > 3600:
+        raise MusicError(
+            f"the grid lasts {len(grid) * step:.0f} s at this tempo, at most an hour is made at once; play a part"
+        )
     sound = np.zeros(round((len(grid) * step + 0.3) * SAMPLE_RATE), np.float32)
     tones: dict[tuple[int, int], np.ndarray] = {}  # the same notes come again and again
     for note in notes(grid, onsets):
@@ -185,16 +212,28 @@ def synthesise(
     return sound * np.float32(0.5 / peak) if peak else sound
 
 
+def _check_tempo(tempo: float) -> float:
+    if not 10 <= tempo <= 600:
+        raise MusicError(f"expected a tempo from 10 to 600 beats a minute, got {tempo}")
+    return tempo
+
+
 # --- MIDI files --------------------------------------------------------------------------------------------
 
 
 def save_midi(
     path: str | os.PathLike, grid: np.ndarray, onsets: np.ndarray | None = None, tempo: float = 76.0
 ) -> Path:
-    """Write a grid as a standard MIDI file, one track a voice, and return its path."""
+    """Write a grid as a standard MIDI file, one track a voice, and return its path.
+
+    A file of that name stays as it is until the new one is complete.
+
+    Raises:
+        MusicError: not a grid, a tempo outside 10 to 600, or a place that can not be written.
+    """
     import mido  # only MIDI files need it
 
-    path = Path(path)
+    path, tempo = Path(path), _check_tempo(tempo)
     file = mido.MidiFile(ticks_per_beat=480)
     ticks = file.ticks_per_beat // STEPS_PER_BEAT
     conductor = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
@@ -213,54 +252,186 @@ def save_midi(
         # Rests at the end count: the file lasts as long as the grid.
         track.append(mido.MetaMessage("end_of_track", time=len(grid) * ticks - now))
         file.tracks.append(track)
-    file.save(path)
+    data = io.BytesIO()
+    file.save(file=data)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data.getvalue())
+        beside.replace(path)
+    except OSError as error:
+        raise MusicError(f"can not write {path} ({error.strerror or error})") from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already, or never made
+            beside.unlink()
     return path
 
 
 def load_midi(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Read a four-voice MIDI file as (grid, onsets), both (steps, 4).
 
-    Voices are the first four tracks with notes, sorted by mean pitch from the highest to the lowest.
+    A voice is a track or a channel, whichever of them there are four of with notes. They are sorted by mean pitch
+    from the highest to the lowest, unless the tracks are called soprano, alto, tenor and bass; then a voice may
+    rest throughout. Starts and ends are rounded to 16ths. A note that is struck again ends there, one that
+    never ends lasts to the end of its track. Files in SMPTE time are read by time, at their tempo or at 120
+    beats a minute.
 
     Raises:
-        MusicError: missing, no MIDI file, not four tracks with notes, or pitches outside the range.
+        MusicError: missing, empty, damaged, no MIDI file, not four voices, longer than 10,000 beats, or a note
+            that the grid can not hold, with its bar and beat: outside the range, or at the same time as another
+            of its voice.
     """
+    path = Path(path)
+    file = _read_midi(path)
+    steps_at = _clock(file, path.name)
+    played = [note for number, track in enumerate(file.tracks) for note in _played(number, track)]
+    voices = _voices(file, played, path.name)
+    length = steps_at(max(sum(message.time for message in track) for track in file.tracks))
+    if length > MAX_STEPS:
+        raise MusicError(
+            f"{path.name}: it lasts {length / STEPS_PER_BEAT:,.0f} beats, at most "
+            f"{MAX_STEPS // STEPS_PER_BEAT:,} are read; cut it first"
+        )
+    # The last note may begin so late that its start is rounded to the end.
+    steps = max([round(length), *(round(steps_at(note.start)) + 1 for note in played)])
+    grid, onsets = np.zeros((steps, 4), np.int64), np.zeros((steps, 4), np.uint8)
+    for voice, notes_of_voice in enumerate(voices):
+        for note in sorted(notes_of_voice, key=lambda note: note.start):
+            first = round(steps_at(note.start))
+            last = max(round(steps_at(note.end)), first + 1)  # shorter than a 16th is a 16th, not nothing
+            place = f"{path.name}, {VOICES[voice]}, {_bar_and_beat(file, first)}"
+            if not LOWEST <= note.pitch <= HIGHEST:
+                raise MusicError(
+                    f"{place}: MIDI number {note.pitch} is not from {LOWEST} to {HIGHEST}; transpose it by octaves"
+                )
+            if (taken := grid[first:last, voice]).any():
+                raise MusicError(
+                    f"{place}: {pitch_name(note.pitch)} and {pitch_name(int(taken.max()))} at the same time, where a "
+                    "voice holds one note in each 16th; part them into two voices or leave one out"
+                )
+            grid[first:last, voice] = note.pitch
+            onsets[first, voice] = 1
+    return grid, onsets
+
+
+class _Played(NamedTuple):
+    """A note of a MIDI file; `start` and `end` in ticks."""
+
+    track: int
+    channel: int
+    pitch: int
+    start: int
+    end: int
+
+
+def _read_midi(path: Path) -> Any:
     import mido
 
-    path = Path(path)
-    if not path.exists():
-        raise MusicError(f"there is no file {path}")
     try:
-        file = mido.MidiFile(path)
-    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
-        raise MusicError(f"{path.name} is not a MIDI file that can be read ({error})") from error
-    voices = [v for v in (_track_notes(track) for track in file.tracks) if v]
-    if len(voices) != 4:
-        raise MusicError(f"{path.name}: expected four tracks with notes, got {len(voices)}")
-    voices.sort(key=lambda v: -float(np.mean([pitch for pitch, _, _ in v])))
-    ticks = file.ticks_per_beat / STEPS_PER_BEAT
-    length = max(sum(message.time for message in track) for track in file.tracks)
-    steps = max(round(length / ticks), 1)
-    grid, onsets = np.zeros((steps, 4), np.int64), np.zeros((steps, 4), np.uint8)
-    for voice, played in enumerate(voices):
-        for pitch, start, end in played:
-            first, last = round(start / ticks), round(end / ticks)
-            if first < min(last, steps):
-                grid[first:last, voice] = pitch
-                onsets[first, voice] = 1
-    return check_grid(grid, path.name), onsets
+        if path.stat().st_size > 4_000_000:  # a chorale has 5 KB
+            raise MusicError(
+                f"{path.name} has {path.stat().st_size:,} bytes, too many for a piece in four voices"
+            )
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MusicError(f"there is no file {path}") from error
+    except OSError as error:
+        raise MusicError(f"{path} can not be read ({error.strerror or error})") from error
+    if not data:
+        raise MusicError(f"{path.name} is empty, so it is not a MIDI file")
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data))
+    except (
+        Exception
+    ) as error:  # damage makes it stumble in many ways, and some of its errors are plain Exceptions
+        reason = str(error) or "it ends in the middle"
+        raise MusicError(f"{path.name} is damaged, or not a MIDI file ({reason})") from error
+    if file.type not in (0, 1):
+        raise MusicError(
+            f"{path.name}: type {file.type} holds pieces that do not sound together; save it as type 0 or 1"
+        )
+    return file
 
 
-def _track_notes(track: list) -> list[tuple[int, int, int]]:
-    """(pitch, start, end) of each note of a track, in ticks."""
-    now, open_notes, result = 0, {}, []
+def _timed(track: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """The messages of a track, each with its tick since the start."""
+    now = 0
     for message in track:
         now += message.time
+        yield now, message
+
+
+def _clock(file: Any, name: str) -> Callable[[int], float]:
+    """How many 16ths have passed at a tick (Standard MIDI Files 1.0, header chunk)."""
+    division = file.ticks_per_beat
+    if division > 0:
+        return lambda tick: tick / (division / STEPS_PER_BEAT)
+    frames, ticks_per_frame = -(division >> 8), division & 0xFF  # SMPTE: the file counts time, not beats
+    if frames not in (24, 25, 29, 30) or not ticks_per_frame:
+        raise MusicError(
+            f"{name}: its header gives {division} ticks a beat, so nothing in it has a length; export it again"
+        )
+    rate = (30_000 / 1001 if frames == 29 else frames) * ticks_per_frame
+    changes = [(tick, m.tempo) for track in file.tracks for tick, m in _timed(track) if m.type == "set_tempo"]
+    ticks, microseconds = np.array([(0, 500_000), *sorted(changes)], np.float64).T
+    speed = STEPS_PER_BEAT * 1e6 / np.maximum(microseconds, 1) / rate  # 16ths a tick
+    before = np.concatenate([[0.0], np.cumsum(np.diff(ticks) * speed[:-1])])
+
+    def steps_at(tick: int) -> float:
+        last = np.searchsorted(ticks, tick, side="right") - 1
+        return float(before[last] + (tick - ticks[last]) * speed[last])
+
+    return steps_at
+
+
+def _played(number: int, track: Sequence[Any]) -> list[_Played]:
+    """The notes of a track."""
+    now, result = 0, []
+    last: dict[tuple[int, int], list[int]] = {}  # the last note of a channel and pitch
+    waiting: dict[tuple[int, int], int] = {}  # ends that are still to come, by channel and pitch
+    sounding: set[tuple[int, int]] = set()
+    for now, message in _timed(track):
+        if message.type not in ("note_on", "note_off"):
+            continue
+        key = message.channel, message.note
         if message.type == "note_on" and message.velocity:
-            open_notes[message.note] = now
-        elif message.type in ("note_on", "note_off") and message.note in open_notes:
-            result.append((message.note, open_notes.pop(message.note), now))
-    return result
+            if key in sounding:
+                last[key][1] = now
+            waiting[key] = waiting.get(key, 0) + 1 if key in sounding else 1
+            last[key] = [now, -1]
+            result.append((key, last[key]))
+            sounding.add(key)
+        elif waiting.get(key):  # the end of a note that was struck again may come after the new start
+            last[key][1] = now
+            waiting[key] -= 1
+            sounding.discard(key)
+    return [_Played(number, *key, start, now if end < 0 else end) for key, (start, end) in result]
+
+
+def _voices(file: Any, played: Sequence[_Played], name: str) -> list[list[_Played]]:
+    """The notes of soprano, alto, tenor and bass."""
+    called = [track.name.strip("\0 ").lower() for track in file.tracks]
+    if all(called.count(voice) == 1 for voice in VOICES) and {called[n.track] for n in played} <= set(VOICES):
+        return [[note for note in played if called[note.track] == voice] for voice in VOICES]
+    tracks, channels = ({note[field] for note in played} for field in (0, 1))
+    for fields in (slice(0, 1), slice(1, 2), slice(0, 2)):  # tracks, channels, channels of each track
+        parts: dict[tuple, list[_Played]] = {}
+        for note in played:
+            parts.setdefault(note[fields], []).append(note)
+        if len(parts) == 4:
+            return sorted(parts.values(), key=lambda part: -float(np.mean([note.pitch for note in part])))
+    raise MusicError(
+        f"{name}: expected four voices, as four tracks or four channels with notes or as tracks called "
+        f"{', '.join(VOICES)}; there are notes in {len(tracks)} track(s) and {len(channels)} channel(s)"
+    )
+
+
+def _bar_and_beat(file: Any, step: int) -> str:
+    """Where a step is, counted from 1 in the first time signature of the file (4/4 if there is none)."""
+    signatures = (message for track in file.tracks for message in track if message.type == "time_signature")
+    first = next(signatures, None)
+    bar = 4 * STEPS_PER_BEAT * first.numerator // first.denominator if first else 0
+    bar = bar or 4 * STEPS_PER_BEAT
+    return f"bar {step // bar + 1}, beat {step % bar / STEPS_PER_BEAT + 1:g}"
 
 
 # --- rules of part-writing ---------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""Background noise and rooms, made from a seed: nothing is stored, and the same seed sounds the same.
+"""Background noise, made from a seed: nothing is stored, and the same seed sounds the same.
 
 Every generator returns a waveform of about -20 dBFS (root mean square 0.1, less where the peak would
 pass full scale). Only numpy is needed, so that training can make noise on machines without audio libraries.
+A length in seconds that can not be made is a ValueError, and so is a waveform that is none.
 """
 
 from __future__ import annotations
@@ -10,16 +11,32 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-SAMPLE_RATE = 16000  # audio.SAMPLE_RATE, repeated so that this module needs nothing but numpy
-SPEED_OF_SOUND = 343.0
-"""Metres per second, in air at 20 degrees Celsius."""
+from course_utils.paths import SAMPLE_RATE
+
+MAX_SECONDS = 3600.0
+"""The longest noise that is made at once; the generators hold it in memory several times."""
 
 
 def _samples(seconds: float) -> int:
-    count = round(seconds * SAMPLE_RATE)
-    if count <= 0:
-        raise ValueError(f"seconds: expected a positive length, got {seconds}")
-    return count
+    if not seconds > 0 or round(min(seconds, MAX_SECONDS) * SAMPLE_RATE) == 0:  # NaN is not above 0
+        raise ValueError(f"seconds: expected a positive length, at least one sample, got {seconds}")
+    if seconds > MAX_SECONDS:
+        raise ValueError(
+            f"seconds: at most {MAX_SECONDS:.0f} are made at once, got {seconds:g}; repeat a shorter noise with "
+            "numpy.resize"
+        )
+    return round(seconds * SAMPLE_RATE)
+
+
+def _waveform(waveform: np.ndarray, name: str = "waveform") -> np.ndarray:
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or waveform.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name}: expected real samples of shape (time,), got {waveform.dtype} of shape {waveform.shape}"
+        )
+    if len(waveform) == 0 or not np.isfinite(waveform).all():
+        raise ValueError(f"{name}: {'holds NaN or infinity' if len(waveform) else 'is empty'}")
+    return waveform
 
 
 def _level(waveform: np.ndarray) -> np.ndarray:
@@ -132,12 +149,13 @@ def babble(waveforms: Sequence[np.ndarray], seconds: float, seed: int, talkers: 
         talkers: number of voices at the same time.
 
     Raises:
-        ValueError: fewer clips than talkers, or a clip that is empty.
+        ValueError: no talkers, fewer clips than talkers, or a clip that is empty, no waveform, or holds NaN.
     """
-    if len(waveforms) < talkers:
-        raise ValueError(f"{talkers} talkers need at least {talkers} clips of speech, got {len(waveforms)}")
-    if any(len(waveform) == 0 for waveform in waveforms):
-        raise ValueError("one of the clips of speech is empty")
+    if not 1 <= talkers <= len(waveforms):
+        raise ValueError(
+            f"{talkers} talkers need at least {max(talkers, 1)} clips of speech, got {len(waveforms)}"
+        )
+    waveforms = [_waveform(waveform, f"clip {i} of speech") for i, waveform in enumerate(waveforms)]
     rng = np.random.default_rng(seed)
     count = _samples(seconds)
     order = rng.permutation(len(waveforms))
@@ -237,152 +255,29 @@ def swell(seconds: float, seed: int | np.random.Generator) -> np.ndarray:
 
 def low(count: int, corner: float, seed: int | np.random.Generator) -> np.ndarray:
     """`count` samples of noise below about `corner` Hz (12 dB per octave above it), root mean square 1."""
+    if not 0 < count <= MAX_SECONDS * SAMPLE_RATE or not 0 < corner < np.inf:
+        raise ValueError(f"expected a positive count of samples and corner in Hz, got {count} and {corner}")
     wave = _filter(np.random.default_rng(seed).standard_normal(count), lambda f: 1 / (1 + (f / corner) ** 2))
     return wave / np.sqrt(np.mean(wave**2) + 1e-12)
 
 
 def tilt(waveform: np.ndarray, decibels: float) -> np.ndarray:
     """`waveform` (time,) brighter by `decibels` per octave from 200 to 8,000 Hz, or darker; the level stays."""
+    waveform = _waveform(waveform)
+    if not np.isfinite(decibels):
+        raise ValueError(f"decibels: expected a finite number, got {decibels}")
     bright = _filter(waveform, lambda f: (np.maximum(f, 200) / 200) ** (decibels / 6.02))
     return bright * np.sqrt(np.mean(np.square(waveform)) / (np.mean(bright**2) + 1e-12))
 
 
 def equalise(waveform: np.ndarray, decibels: float, seed: int | np.random.Generator) -> np.ndarray:
     """`waveform` (time,) through an equaliser of nine random gains within +-`decibels`; the level stays."""
-    rng, waveform = np.random.default_rng(seed), np.asarray(waveform, dtype=np.float64)
+    rng, waveform = np.random.default_rng(seed), _waveform(waveform).astype(np.float64)
+    if not 0 <= decibels < np.inf:
+        raise ValueError(f"decibels: expected 0 or more, got {decibels}")
     gains = rng.uniform(-decibels, decibels, 9)
     # The square root makes the low bands narrower than the high ones, as those of hearing are.
     shaped = _filter(
         waveform, lambda f: 10 ** (np.interp(np.sqrt(f * 2 / SAMPLE_RATE), np.linspace(0, 1, 9), gains) / 20)
     )
     return shaped * np.sqrt(np.mean(waveform**2) / (np.mean(shaped**2) + 1e-12))
-
-
-# --- rooms ---------------------------------------------------------------------------------------------
-
-_OVERSAMPLING = 8
-
-
-def room_impulse_response(
-    size: Sequence[float],
-    source: Sequence[float],
-    microphone: Sequence[float],
-    rt60: float,
-    seed: int = 0,
-) -> np.ndarray:
-    """Impulse response (time,) from `source` to `microphone` in an empty box-shaped room, at 16 kHz.
-
-    Image-source method (Allen and Berkley 1979, equations 8 to 10): a wall acts as a mirror, so every echo
-    is the sound of an image of the source. All walls reflect alike; how much follows from `rt60` by Eyring's
-    formula, and what such a box then rings too long is made up by damping of the air. The images are moved
-    by up to 8 cm, which removes the sweeping echoes of perfect boxes (De Sena and others 2015). The direct
-    sound arrives after distance / (343 m/s), to the nearest sample, with gain 1 / (4 pi distance).
-
-    Args:
-        size: length, width and height of the room in metres.
-        source: position of the talker in metres, from one corner.
-        microphone: position of the microphone in metres.
-        rt60: time in seconds for the sound to fall by 60 dB, from 0.1 to 1.5.
-        seed: chooses the small displacements.
-
-    Raises:
-        ValueError: a position outside of the room, both at one place, or `rt60` out of range.
-    """
-    size, source, microphone = (np.asarray(v, dtype=np.float64) for v in (size, source, microphone))
-    if size.shape != (3,) or source.shape != (3,) or microphone.shape != (3,):
-        raise ValueError("size, source and microphone need three numbers each, in metres")
-    for name, place in (("source", source), ("microphone", microphone)):
-        if not (np.all(place > 0) and np.all(place < size)):
-            raise ValueError(f"{name} {place.tolist()} is not inside of the room {size.tolist()} (metres)")
-    direct_distance = np.linalg.norm(source - microphone)
-    if direct_distance < 0.05:
-        raise ValueError("source and microphone must be at least 5 cm apart")
-    if not 0.1 <= rt60 <= 1.5:
-        raise ValueError(f"rt60: expected 0.1 to 1.5 seconds, got {rt60}")
-
-    # Eyring: rt60 = 0.161 V / (-S ln(1 - absorption)); the pressure reflection is sqrt(1 - absorption).
-    volume, surface = size.prod(), 2 * (size[0] * size[1] + size[0] * size[2] + size[1] * size[2])
-    log_reflection = -0.161 * volume / (surface * rt60) / 2
-    reach = SPEED_OF_SOUND * rt60 + direct_distance
-
-    # Along each axis an image stands at 2 n L + s after |2 n| reflections, or at 2 n L - s after |2 n - 1|.
-    offsets, reflections = [], []
-    for length, at, ear in zip(size, source, microphone, strict=True):
-        most = np.ceil(reach / (2 * length)) + 1
-        n = np.arange(-most, most + 1)
-        offsets.append(np.concatenate([2 * n * length + at, 2 * n * length - at]) - ear)
-        reflections.append(np.concatenate([np.abs(2 * n), np.abs(2 * n - 1)]))
-
-    rng = np.random.default_rng(seed)
-    samples_per_metre = SAMPLE_RATE / SPEED_OF_SOUND
-    # All delays move by a part of a sample, so that the direct sound falls on a sample: what was dry and
-    # what was reverberated can then be compared sample by sample.
-    shift = np.rint(direct_distance * samples_per_metre) - direct_distance * samples_per_metre
-    count = int(np.ceil(reach * samples_per_metre)) + 1
-    fine = np.zeros(count * _OVERSAMPLING)  # a fine grid, because the other delays are not whole samples
-    across = offsets[1][:, None] ** 2 + offsets[2] ** 2
-    across_reflections = reflections[1][:, None] + reflections[2]
-    for offset, bounces in zip(offsets[0], reflections[0], strict=True):
-        near = across + offset**2 < reach**2
-        distance = np.sqrt(across[near] + offset**2)
-        order = across_reflections[near] + bounces
-        gain = np.exp(log_reflection * order) / (4 * np.pi * distance) * (order > 0)  # order 0 comes below
-        moved = distance + rng.uniform(-0.08, 0.08, len(distance))
-        index = np.rint((moved * samples_per_metre + shift) * _OVERSAMPLING).astype(np.int64)
-        inside = (index >= 0) & (index < len(fine))
-        fine += np.bincount(index[inside], gain[inside], minlength=len(fine))
-
-    # Back to 16 kHz: keep the spectrum of the echoes below 8 kHz, with a soft edge that does not ring, and
-    # nothing below 20 Hz, where the sum of so many positive echoes would only push the loudspeaker.
-    frequency = np.fft.rfftfreq(count, 1 / SAMPLE_RATE)
-    edges = np.clip((8000 - frequency) / 1500, 0, 1) * np.clip(frequency / 20 - 1, 0, 1)
-    response = np.fft.irfft(np.fft.rfft(fine)[: len(frequency)] * edges, count)
-    direct = round(direct_distance * samples_per_metre)
-    response[:direct] = 0  # nothing comes before; what stood here was the filter's, which looks both ways
-    response[direct] += 1 / (4 * np.pi * direct_distance)
-    rate = 1 / rt60 - 1 / reverberation_time(response)
-    seconds = np.maximum(np.arange(count) - direct, 0) / SAMPLE_RATE
-    return (response * 10 ** (-3 * max(rate, 0.0) * seconds)).astype(np.float32)
-
-
-def direct_sound(impulse_response: np.ndarray) -> int:
-    """Index of the sample at which the direct sound arrives: the first strong peak, not always the highest."""
-    magnitude = np.abs(np.asarray(impulse_response))
-    if magnitude.ndim != 1 or not np.any(magnitude):
-        raise ValueError("expected an impulse response of shape (time,) with sound in it")
-    first = int(np.argmax(magnitude > 0.25 * magnitude.max()))
-    return first + int(np.argmax(magnitude[first : first + 8]))
-
-
-def reverberation_time(impulse_response: np.ndarray) -> float:
-    """Time in seconds for the sound to fall by 60 dB, extended from the fall between -5 and -25 dB.
-
-    The energy that is still to come falls smoothly where the echoes themselves jump (Schroeder 1965).
-    """
-    energy = np.asarray(impulse_response, dtype=np.float64)[direct_sound(impulse_response) :] ** 2
-    left = np.cumsum(energy[::-1])[::-1]
-    decibel = 10 * np.log10(left / left[0] + 1e-20)
-    start, end = np.argmax(decibel < -5), np.argmax(decibel < -25)
-    if end - start < 2:
-        raise ValueError("the sound does not fall by 25 dB slowly enough to measure how fast")
-    slope = np.polyfit(np.arange(start, end) / SAMPLE_RATE, decibel[start:end], 1)[0]
-    return float(-60 / slope)
-
-
-def reverberate(waveform: np.ndarray, impulse_response: np.ndarray) -> np.ndarray:
-    """`waveform` (time,) as it sounds in the room of `impulse_response` (time,); same length.
-
-    The direct sound keeps its place and its level (delay removed, gain 1), so that the dry waveform stays
-    the matching target: what is added are the echoes.
-
-    Raises:
-        ValueError: not two 1-D arrays, or an impulse response without sound.
-    """
-    waveform, impulse_response = np.asarray(waveform), np.asarray(impulse_response)
-    if waveform.ndim != 1 or impulse_response.ndim != 1:
-        raise ValueError(f"expected two 1-D arrays, got shapes {waveform.shape} and {impulse_response.shape}")
-    direct = direct_sound(impulse_response)
-    length = len(waveform) + len(impulse_response) - 1
-    size = 1 << (length - 1).bit_length()
-    spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(impulse_response / impulse_response[direct], size)
-    return np.fft.irfft(spectrum, size)[direct : direct + len(waveform)].astype(np.float32)

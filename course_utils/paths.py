@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in the course, in Hz."""
 
@@ -47,6 +45,8 @@ def notebooks_folder() -> Path:
 
 def cache_folder() -> Path:
     """What can be made or fetched again: COURSE_CACHE, or this user's cache folder."""
+    import platformdirs  # here, so that features and noise run on a machine with torch and numpy alone
+
     return _named("COURSE_CACHE") or platformdirs.user_cache_path("audio-speech-course")
 
 

@@ -175,7 +175,7 @@ def test_chorales_come_as_grids_with_their_bars(corpus):
     assert data.chorales("test") == [second] and second.pitches[0, 0] == 0
 
 
-@pytest.mark.parametrize("ask", [data.speech, data.pairs, data.voices, data.chorales, data.noise, data.rooms])
+@pytest.mark.parametrize("ask", [data.speech, data.pairs, data.voices, data.chorales, data.noise])
 def test_an_unknown_split_is_refused_in_words(corpus, ask):
     with pytest.raises(ValueError, match=r"train, valid, test.*'dev'"):
         ask("dev")
@@ -418,7 +418,7 @@ def test_the_manifest_check_fails_when_it_is_stale(corpus, capsys):
     assert manifest_build.main(["--check", "--data", str(corpus)]) == 1
 
 
-# --- noise and rooms -----------------------------------------------------------------------------------
+# --- noise ---------------------------------------------------------------------------------------------
 
 
 def test_noise_types_of_training_and_test_do_not_overlap(corpus):
@@ -439,17 +439,6 @@ def test_noise_is_the_same_every_time_and_babble_is_made_of_the_voices_of_its_sp
     babble = next(n for n in data.noise("test") if n.kind == "babble")
     _ = babble.audio
     assert asked == ["m02"]
-
-
-def test_rooms_are_possible_distinct_and_deterministic(corpus):
-    rooms = {split: data.rooms(split) for split in data.SPLITS}
-    assert rooms["train"] == data.rooms("train")
-    everything = [room for split in rooms.values() for room in split]
-    assert len({(room.size, room.source) for room in everything}) == len(everything) == 90
-    response = rooms["test"][0].impulse_response
-    assert response.ndim == 1 and np.isfinite(response).all()
-    waveform = data.speech()[0].audio
-    assert rooms["test"][0].reverberate(waveform).shape == waveform.shape
 
 
 # --- real recordings -----------------------------------------------------------------------------------

@@ -140,6 +140,72 @@ def test_silence_has_the_floor_and_empty_input_says_so():
     assert len(features.StreamingLogMel().finish()) == 0
 
 
+WHOLE = {"stft": features.stft, "log_mel": features.log_mel}
+NO_SOUND = {
+    "stereo": (np.zeros((32000, 2), np.float32), "to_mono"),
+    "a batch of stereo": (np.zeros((3, 4000, 2), np.float32), "to_mono"),
+    "16-bit samples": (np.full(4000, 9000, np.int16), "int16; use course_utils.audio.to_float"),
+    "yes and no": (np.ones(4000, bool), "bool"),
+    "complex": (np.ones(4000, complex), "complex128"),
+    "NaN": (np.r_[np.zeros(4000), np.nan], "NaN"),
+    "infinity": (np.r_[np.zeros(4000), np.inf], "infinity"),
+    "nothing": (np.zeros(0), "samples in it"),
+    "no clips": (np.zeros((0, 4000)), "samples in it"),
+    "a number": (np.float32(0.5), "samples in it"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SOUND)
+@pytest.mark.parametrize("function", WHOLE)
+def test_what_is_no_sound_is_refused_in_words(function, case):
+    waveform, words = NO_SOUND[case]
+    with pytest.raises(ValueError, match=words):
+        WHOLE[function](waveform)
+    if case not in ("NaN", "infinity"):  # tensors are not searched
+        with pytest.raises(ValueError, match=words.replace("128", "")):
+            WHOLE[function](torch.as_tensor(waveform))
+
+
+@pytest.mark.parametrize("case", ["stereo", "16-bit samples", "complex", "NaN", "a number"])
+def test_a_stream_refuses_what_is_no_sound_and_goes_on_afterwards(case):
+    stream = features.StreamingLogMel()
+    first = stream.push(sweep()[:3000])
+    with pytest.raises(ValueError, match=r"chunk: (expected floats|holds NaN)"):
+        stream.push(NO_SOUND[case][0])
+    frames = np.concatenate([first, stream.push(sweep()[3000:5000]), stream.finish()])
+    np.testing.assert_allclose(frames, features.log_mel(sweep()[:5000]), atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 255, 256])
+def test_a_sound_shorter_than_a_frame_is_one_or_two_frames(samples):
+    assert features.log_mel(sweep()[:samples]).shape == (1 + samples // 256, 80)
+    assert features.log_mel(sweep()[None, :samples]).shape == (1, 1 + samples // 256, 80)
+    spectrum = features.stft(sweep()[:samples])
+    np.testing.assert_allclose(features.istft(spectrum, samples), sweep()[:samples], atol=1e-5)
+
+
+def test_spectra_and_settings_that_can_not_be_are_refused():
+    spectrum = features.stft(sweep())
+    for shape in ((257,), (0, 257), (4, 1)):
+        with pytest.raises(ValueError, match=r"\(\.\.\., frames, bins\)"):
+            features.istft(np.zeros(shape, np.complex64))
+    with pytest.raises(ValueError, match="NaN"):
+        features.istft(spectrum * np.nan)
+    with pytest.raises(ValueError, match="length -1"):
+        features.istft(spectrum, length=-1)
+    with pytest.raises(ValueError, match="hop_length"):
+        features.stft(sweep(), hop_length=0)
+    with pytest.raises(ValueError, match="f_min < f_max"):
+        features.mel_filterbank(f_min=8000, f_max=100)
+    with pytest.raises(ValueError, match=r"\(frames, 257\), got \(10, 513\)"):
+        features.StreamingISTFT().push(np.zeros((10, 513), complex))
+    for mel in (np.zeros((80, 5)), np.zeros((0, 80)), np.full((5, 80), 40.0)):
+        with pytest.raises(ValueError, match=r"\(frames, 80\)"):
+            features.griffin_lim(mel)
+    with pytest.raises(ValueError, match="NaN"):
+        features.griffin_lim(np.full((5, 80), np.nan))
+
+
 def test_griffin_lim_gives_back_a_sound_with_nearly_the_same_log_mel():
     waveform = sweep()
     mel = features.log_mel(waveform)

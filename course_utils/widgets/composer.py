@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,7 +185,7 @@ class HarmoniserExplorer(HtmlFallback, widgets.VBox):
         try:
             self.pad.pitches = MelodyPad(music.melody(self.text.value)).pitches
         except music.MusicError as error:
-            self._note.value = f'<span class="note problem">{error}</span>'
+            self._note.value = f'<span class="note problem">{html.escape(str(error))}</span>'
 
     def _draw(self, _: object = None) -> None:
         with self._lock:

@@ -64,7 +64,7 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
         metre: (steps in a bar, steps before the first bar line), for the bar lines.
 
     Raises:
-        MusicError: not a grid.
+        MusicError: not a grid, onsets of another shape, or a tempo outside 10 to 600.
     """
 
     _esm = FOLDER / "piano_roll.js"
@@ -94,6 +94,7 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
         """Other music in the same place; arguments as for the class."""
         self.grid = music.check_grid(grid)
         """The grid that is shown."""
+        player = audio.audio_tag(music.synthesise(self.grid, onsets, tempo), title or "piano roll")
         notes = music.notes(self.grid, onsets)
         seconds = len(self.grid) / music.STEPS_PER_BEAT * 60 / tempo
         self._about = f"{title + ': ' if title else ''}{len(notes)} notes in {len(self.grid) / music.STEPS_PER_BEAT:g} beats"
@@ -102,7 +103,6 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
             f'<span style="color:{colour}">■ {name}</span>'
             for colour, name in zip(COLOURS, music.VOICES, strict=True)
         )
-        player = audio.audio_tag(music.synthesise(self.grid, onsets, tempo), title or "piano roll")
         svg = _svg(notes, len(self.grid), *metre, seconds, alt)
         self._html = (
             f'<div class="course-widget" data-piano-roll><div class="row"><b>{html.escape(title)}</b>'

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rapidfuzz.distance import Levenshtein
 from torch.nn.functional import ctc_loss
 
-from course_utils import checkpoints, g2p, text, training
+from course_utils import checkpoints, g2p, metrics, text, training
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "checkpoints" / "g2p"
@@ -155,16 +156,6 @@ def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
     return network, {"epochs": epochs, "steps": steps, "seconds": history.seconds, "valid": valid}
 
 
-def edit_distance(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    """Return how many insertions, deletions and substitutions turn `a` into `b`."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        previous, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-    return row[-1]
-
-
 def without_stress(phones: tuple[str, ...]) -> tuple[str, ...]:
     """Return the phones without their stress digits."""
     return tuple(phone.rstrip("012") for phone in phones)
@@ -178,32 +169,27 @@ def measure(
     The nearest of the listed pronunciations counts. Each value is [mean, low, high]: a 95 % bootstrap
     interval over stems, because the forms of one word fail together (only [mean] without resamples).
     """
-    groups = [stem(word) for word in words]
-    numbers = {name: i for i, name in enumerate(sorted(set(groups)))}
-    group = np.array([numbers[name] for name in groups])
+    stems = [stem(word) for word in words]
     scores = {}
     guesses = g2p.predict(list(words), network)
     for name, change in (("without_stress", without_stress), ("with_stress", tuple)):
         errors, lengths = [], []
         for guess, pronunciations in zip(guesses, words.values(), strict=True):
-            options = [(edit_distance(change(guess), change(p)), len(p)) for p in pronunciations]
+            options = [(Levenshtein.distance(change(guess), change(p)), len(p)) for p in pronunciations]
             distance, length = min(options, key=lambda option: option[0] / option[1])
             errors.append(distance)
             lengths.append(length)
         errors, lengths = np.array(errors), np.array(lengths)
-        for label, top, bottom in (
-            ("words", errors == 0, np.ones_like(errors)),
-            ("phone_errors", errors, lengths),
+        for label, values, weights in (
+            ("words", errors == 0, np.ones_like(lengths)),
+            ("phone_errors", errors / lengths, lengths),
         ):
-            top = np.bincount(group, top.astype(float))
-            bottom = np.bincount(group, bottom.astype(float))
-            rng = np.random.default_rng(SEED)
-            picks = (rng.integers(len(top), size=len(top)) for _ in range(resamples))
-            spread = [100 * top[pick].sum() / bottom[pick].sum() for pick in picks]
-            interval = np.percentile(spread, [2.5, 97.5]) if spread else []
-            scores[f"{label}_{name}"] = [
-                round(float(v), 2) for v in (100 * top.sum() / bottom.sum(), *interval)
-            ]
+            interval = (
+                metrics.bootstrap_ci(values, stems, resamples=resamples, seed=SEED, weights=weights)
+                if resamples
+                else [np.average(values, weights=weights)]
+            )
+            scores[f"{label}_{name}"] = [round(100 * float(value), 2) for value in interval]
     return scores
 
 
