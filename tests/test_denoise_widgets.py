@@ -11,8 +11,8 @@ import soundfile
 import torch
 
 from course_utils import audio, features, metrics
-from course_utils.widgets import Denoiser, MaskPad, NoiseExplorer, denoise_demo
-from course_utils.widgets.mask_pad import apply_mask, ideal_ratio_mask
+from course_utils.widgets.enhancement import Denoiser, MaskPad, NoiseExplorer, denoise_demo
+from course_utils.widgets.enhancement.mask_pad import apply_mask, ideal_ratio_mask
 
 SECONDS = 0.6
 

@@ -7,9 +7,8 @@ import pytest
 
 from course_utils import audio, plotting
 from course_utils.widgets.ab_player import ABPlayer
-from course_utils.widgets.composer import HarmoniserExplorer
-from course_utils.widgets.denoise import Comparison, Denoiser
-from course_utils.widgets.piano_roll import PianoRoll
+from course_utils.widgets.enhancement.denoise import Comparison, Denoiser
+from course_utils.widgets.music import HarmoniserExplorer, PianoRoll
 
 HOSTILE = ("<script>alert(1)</script>", "<img/src=x/onerror=alert(1)>", "\"/onfocus='alert(1)'><b/")
 CLIP = np.full(8000, 0.1, np.float32)

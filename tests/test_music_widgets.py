@@ -7,8 +7,7 @@ import pytest
 
 from course_utils import music
 from course_utils.music import MusicError
-from course_utils.widgets.composer import ComposerExplorer, HarmoniserExplorer, MelodyPad
-from course_utils.widgets.piano_roll import PianoRoll
+from course_utils.widgets.music import ComposerExplorer, HarmoniserExplorer, MelodyPad, PianoRoll
 
 GRID = np.repeat(np.array([[72, 67, 64, 48], [71, 67, 62, 55], [72, 67, 64, 48]]), 4, axis=0)
 

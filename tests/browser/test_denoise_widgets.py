@@ -10,7 +10,7 @@ from lab import in_kernel, run_cell, screenshot, wait_in_kernel
 CELLS = {
     "sounds": """import numpy as np
 from course_utils import audio, data, noise
-from course_utils.widgets import Denoiser, MaskPad, NoiseExplorer
+from course_utils.widgets.enhancement import Denoiser, MaskPad, NoiseExplorer
 line = data.speech("test", kind="phrase")[0]
 speech = line.audio
 noises = {"fan": noise.fan(3, 0), "hum": noise.hum(3, 0)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.widgets.piano_roll import PianoRoll
+from course_utils.widgets.music import PianoRoll
 
 GRID = np.repeat(np.array([[72, 67, 64, 48], [71, 67, 62, 55], [72, 67, 64, 48]]), 16, axis=0)
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from course_utils import audio, metrics, plotting
 
-from .ab_player import ABPlayer
-from .audio_input import AudioInput
-from .fallback import HtmlFallback
+from ..ab_player import ABPlayer
+from ..audio_input import AudioInput
+from ..fallback import HtmlFallback
 
 System = Callable[[np.ndarray], np.ndarray]
 """Noisy waveform (time,) in, cleaned waveform (time,) of the same length out."""

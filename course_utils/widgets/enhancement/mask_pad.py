@@ -17,8 +17,8 @@ import traitlets
 
 from course_utils import audio, features, metrics, plotting
 
-from .ab_player import ABPlayer
-from .fallback import HtmlFallback
+from ..ab_player import ABPlayer
+from ..fallback import HtmlFallback
 
 FOLDER = Path(__file__).parent
 DYNAMIC_RANGE_DB = 80.0
@@ -59,7 +59,7 @@ class MaskCanvas(HtmlFallback, anywidget.AnyWidget):
     """
 
     _esm = FOLDER / "mask_pad.js"
-    _css = FOLDER / "style.css"
+    _css = FOLDER.parent / "style.css"
     _decibels = traitlets.Bytes().tag(sync=True)
     _colours = traitlets.Bytes().tag(sync=True)
     _removed = traitlets.List(traitlets.Int(), default_value=list(REMOVED)).tag(sync=True)

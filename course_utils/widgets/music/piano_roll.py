@@ -11,7 +11,7 @@ import traitlets
 
 from course_utils import audio, music
 
-from .fallback import HtmlFallback
+from ..fallback import HtmlFallback
 
 FOLDER = Path(__file__).parent
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#000000")  # as in the figures: readable with every colour vision
@@ -68,7 +68,7 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
     """
 
     _esm = FOLDER / "piano_roll.js"
-    _css = FOLDER / "style.css"
+    _css = FOLDER.parent / "style.css"
     _html = traitlets.Unicode().tag(sync=True)
 
     def __init__(

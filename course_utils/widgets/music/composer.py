@@ -15,7 +15,7 @@ import traitlets
 
 from course_utils import music
 
-from .fallback import HtmlFallback
+from ..fallback import HtmlFallback
 from .piano_roll import PianoRoll
 
 FOLDER = Path(__file__).parent
@@ -119,7 +119,7 @@ class MelodyPad(HtmlFallback, anywidget.AnyWidget):
     """
 
     _esm = FOLDER / "melody_pad.js"
-    _css = FOLDER / "style.css"
+    _css = FOLDER.parent / "style.css"
     pitches = traitlets.List(traitlets.Int()).tag(sync=True)
     """MIDI number of each eighth, 0 = rest."""
     lowest = traitlets.Int(60).tag(sync=True)
