@@ -61,7 +61,7 @@ def _train(arguments: argparse.Namespace) -> int:
     import importlib
     import inspect
 
-    from course_utils.download import cache_folder
+    from course_utils.paths import cache_folder
 
     if arguments.name == "g2p":  # belongs to the lexicon and to no notebook
         _builder("g2p").make(**({"epochs": arguments.steps} if arguments.steps else {}))

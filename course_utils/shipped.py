@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from course_utils.download import DataError
+
+class DataError(RuntimeError):
+    """Data that are missing or damaged, and what to do about it."""
 
 
 def root() -> Path:

@@ -103,7 +103,7 @@ def corpus(pristine, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(folder))
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("COURSE_REAL_DATA", raising=False)
-    monkeypatch.setattr(data, "_decoded_directly", 0)
+    monkeypatch.setattr(data.corpus, "_decoded_directly", 0)
     return folder
 
 
@@ -302,7 +302,7 @@ def test_the_cache_gives_the_same_samples_as_the_files(corpus):
 
 
 def test_reading_much_builds_the_cache_by_itself(corpus, monkeypatch):
-    monkeypatch.setattr(data, "_DIRECT", 20)
+    monkeypatch.setattr(data.corpus, "_DIRECT", 20)
     utterances = data.speech()
     for utterance in utterances[:20]:
         _ = utterance.audio
@@ -330,7 +330,7 @@ def test_a_damaged_cache_is_thrown_away_and_not_trusted(corpus):
 
 
 def test_a_cache_that_can_not_be_written_only_costs_time(corpus, monkeypatch):
-    monkeypatch.setattr(data, "_DIRECT", 0)
+    monkeypatch.setattr(data.corpus, "_DIRECT", 0)
     (corpus.parent / "cache").write_text("a file where a folder should be")
     with pytest.warns(UserWarning, match="COURSE_CACHE"):
         assert len(data.speech()[0].audio) == SAMPLES
@@ -338,7 +338,7 @@ def test_a_cache_that_can_not_be_written_only_costs_time(corpus, monkeypatch):
 
 
 def test_a_full_disk_is_noticed_before_writing(corpus, monkeypatch):
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
+    monkeypatch.setattr(data.corpus.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
     with pytest.raises(OSError, match="MB are needed"):
         data.prepare()
 
@@ -434,8 +434,10 @@ def test_noise_is_the_same_every_time_and_babble_is_made_of_the_voices_of_its_sp
     assert clip.audio.shape == (160000,) and np.array_equal(clip.audio, clip.audio)
     asked = []
     real_speech = data.speech
-    monkeypatch.setattr(data, "speech", lambda *a, **k: asked.append(k["voice"]) or real_speech(*a, **k))
-    monkeypatch.setattr(data._noise, "babble", lambda clips, seconds, seed, talkers: np.zeros(talkers))
+    monkeypatch.setattr(
+        data.corpus, "speech", lambda *a, **k: asked.append(k["voice"]) or real_speech(*a, **k)
+    )
+    monkeypatch.setattr(data.corpus._noise, "babble", lambda clips, seconds, seed, talkers: np.zeros(talkers))
     babble = next(n for n in data.noise("test") if n.kind == "babble")
     _ = babble.audio
     assert asked == ["m02"]
@@ -462,7 +464,7 @@ def write_flac(path: Path, seconds: float = 0.5) -> None:
 
 def test_missing_recordings_say_which_download_brings_them(corpus, monkeypatch, tmp_path):
     # `../shared/real` beside the repository must not help here.
-    monkeypatch.setattr("course_utils.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
+    monkeypatch.setattr("course_utils.data.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
     for name, advice in {
         "librispeech": "course download librispeech-train-clean-100",
         "fsdd": "course download fsdd",
@@ -504,7 +506,7 @@ def test_librispeech_is_found_in_a_flat_folder_and_split_by_the_fixed_list(mine)
 
 
 def test_librispeech_is_found_where_the_downloader_unpacks_it_with_its_text(corpus, monkeypatch, tmp_path):
-    monkeypatch.setattr("course_utils.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
+    monkeypatch.setattr("course_utils.data.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
     name = heldout("librispeech")["train"][0]
     speaker, chapter, _ = name.split("-")
     home = (

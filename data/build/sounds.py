@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from course_utils import audio, download
+from course_utils import audio
+from course_utils.data.download import Archive, downloads_folder, fetch
 
 LISTING = Path(__file__).with_name("sounds.json")
 ARCHIVES = (".zip", ".pk3", ".wz")  # games pack their sounds once more; all three are zip files
@@ -117,7 +118,7 @@ def build(mirror: str, folder: Path) -> int:
     """Fetch from `mirror` what is not in `folder` yet; the number of sounds there.
 
     Raises:
-        course_utils.download.DownloadError: no network, or a package that is not the one of `sounds.json`.
+        course_utils.data.DownloadError: no network, or a package that is not the one of `sounds.json`.
     """
     for name, package in tqdm(packages().items(), "packages"):
         home = folder / package["split"] / name
@@ -125,9 +126,9 @@ def build(mirror: str, folder: Path) -> int:
             continue
         home.parent.mkdir(parents=True, exist_ok=True)
         url = f"{mirror.rstrip('/')}/{package['path']}"
-        archive = download.Archive(url, package["size"], f"sha256:{package['sha256']}")
+        archive = Archive(url, package["size"], f"sha256:{package['sha256']}")
         deb = folder / archive.name
-        download.fetch(archive, deb)
+        fetch(archive, deb)
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as unfinished:
             complete = Path(unfinished) / name
             complete.mkdir()
@@ -140,7 +141,7 @@ def build(mirror: str, folder: Path) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    default = download.downloads_folder() / "debian-sounds"
+    default = downloads_folder() / "debian-sounds"
     parser.add_argument("mirror", help="address of a mirror of Debian, https://.../debian")
     parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
     given = parser.parse_args(arguments)

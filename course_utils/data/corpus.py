@@ -28,40 +28,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from course_utils import noise as _noise
-from course_utils.download import REGISTRY, DataError, DownloadError, cache_folder, download
-from course_utils.recordings import Recording, real
-from course_utils.shipped import damaged, manifest, read, root, shipped_files
+from course_utils.data.download import REGISTRY, cache_folder
+from course_utils.shipped import DataError, damaged, manifest, read, root, shipped_files
 
 # audio (and with it soundfile) is imported where a sound is decoded: lists, texts and a cache that is already
 # there also work on training machines without audio libraries.
-
-__all__ = [
-    "SPLITS",
-    "Chorale",
-    "DataError",
-    "DownloadError",
-    "Noise",
-    "Pair",
-    "Recording",
-    "Room",
-    "Utterance",
-    "Voice",
-    "cache_folder",
-    "catalogue",
-    "chorales",
-    "download",
-    "noise",
-    "pairs",
-    "phrases",
-    "prepare",
-    "real",
-    "rooms",
-    "root",
-    "shipped_files",
-    "speech",
-    "verify",
-    "voices",
-]
 
 SPLITS = ("train", "valid", "test")
 UNIT_SAMPLES = 400

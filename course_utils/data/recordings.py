@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from course_utils import shipped
-from course_utils.download import DataError, downloads_folder
+from course_utils.data.download import downloads_folder
+from course_utils.shipped import DataError
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ import requests
 import urllib3
 from tqdm.auto import tqdm
 
-
-class DataError(RuntimeError):
-    """Data that are missing or damaged, and what to do about it."""
+from course_utils.shipped import DataError
 
 
 class DownloadError(DataError):
