@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 import tarfile
 import zipfile
 
@@ -12,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from course_utils import audio, data
+from course_utils import audio, data, paths
+from course_utils.data import fetch
 from data.build import sounds
 
 MIRROR = "https://mirror.example/debian/"
@@ -89,7 +89,7 @@ def mirror(tmp_path, monkeypatch):
         fetched.append(archive.name)
         shutil.copy(here / archive.name, path)
 
-    monkeypatch.setattr(sys.modules[data.download.__module__], "_fetch", copy)
+    monkeypatch.setattr(fetch, "_fetch", copy)
     return listed, fetched
 
 
@@ -167,6 +167,6 @@ def test_the_listing_names_no_kind_of_sound_that_models_are_tested_on():
 def test_without_the_sounds_the_way_to_get_them_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_REAL_DATA", str(tmp_path))
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    monkeypatch.setattr("course_utils.data.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
+    monkeypatch.setattr(paths, "recordings_folders", lambda: [tmp_path])
     with pytest.raises(data.DataError, match=r"python -m data\.build\.sounds"):
         data.real("debian_sounds")

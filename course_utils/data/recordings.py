@@ -1,29 +1,29 @@
-"""Real recordings, found where they are: in a folder of yours, beside the repository, or among the downloads."""
+"""Real recordings: a small set for tests comes with the course, larger ones are found where you have them."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import io
 import warnings
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from course_utils import shipped
-from course_utils.data.download import downloads_folder
+from course_utils import paths, shipped
+from course_utils.data.layouts import COLLECTIONS
 from course_utils.shipped import DataError
+
+_INDEX = "real/index.jsonl"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A real recording from outside of the repository.
+    """A real recording: somebody says something, or something sounds.
 
     `text` is what is said (None where it is not known), `speaker` and `sex` ("f", "m") who says it, `label`
-    the kind of an environmental sound.
+    the kind of an environmental sound. Recordings that come with the course name their `author` and `licence`;
+    the words of their readings were written down by machines and corrected by reading (see data/README.md).
     """
 
     id: str
@@ -35,173 +35,114 @@ class Recording:
     speaker: str | None = None
     sex: str | None = None
     label: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    file: str | None = None  # in the data folder, where it comes with the course
 
     @property
     def audio(self) -> np.ndarray:
         """The waveform (time,), mono at 16 kHz whatever the file has."""
         from course_utils import audio
 
+        source = self.path if self.file is None else io.BytesIO(shipped.read(self.file))
         try:
-            return audio.load(self.path)
+            return audio.load(source)
         except audio.AudioError as error:
+            if self.file is not None:
+                raise shipped.damaged(self.file, str(error)) from error
             raise DataError(f"{self.path} can not be used: {error}. Fetch or copy it again") from error
 
 
-def _librispeech(folder: Path, plan: dict) -> Iterable[dict]:
-    """One utterance of each speaker, from a flat folder or from LibriSpeech's own speaker/chapter/ folders."""
-    homes = [folder, folder / "LibriSpeech" / "train-clean-100", folder / "train-clean-100"]
-    for split in ("train", "test"):
-        for name in plan[split]:
-            speaker, chapter, _ = name.split("-")
-            for home in homes:
-                inner = home / speaker / chapter
-                for path in (home / f"{name}.flac", inner / f"{name}.flac"):
-                    if path.is_file():
-                        text = _librispeech_text(inner / f"{speaker}-{chapter}.trans.txt", name)
-                        yield {
-                            "id": name,
-                            "split": split,
-                            "path": path,
-                            "text": text,
-                            "speaker": speaker,
-                            "sex": plan["sex"][speaker],
-                        }
-
-
-def _librispeech_text(path: Path, name: str) -> str | None:
-    if not path.is_file():
-        return None
-    lines = (line.partition(" ") for line in path.read_text(encoding="utf-8").splitlines())
-    return next((text.lower() for key, _, text in lines if key == name), None)
-
-
-def _asterisk(folder: Path, plan: dict) -> Iterable[dict]:
-    listing = folder / "transcripts.tsv"
-    if listing.is_file():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            name, _, text = line.partition("\t")
-            yield {
-                "id": Path(name).stem,
-                "split": "test",
-                "path": folder / name,
-                "text": " ".join(text.split()),
-                "speaker": plan["speaker"],
-                "sex": plan["sex"],
-            }
-
-
-_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def _fsdd(folder: Path, plan: dict) -> Iterable[dict]:
-    for path in sorted(folder.rglob("*.wav")):
-        match = re.fullmatch(r"(\d)_([a-z]+)_\d+", path.stem)
-        for split in ("train", "test"):
-            if match and match[2] in plan[split]:
-                yield {
-                    "id": path.stem,
-                    "split": split,
-                    "path": path,
-                    "text": _DIGITS[int(match[1])],
-                    "speaker": match[2],
-                }
-
-
-def _esc10(folder: Path, plan: dict) -> Iterable[dict]:
-    """Class folders with files named fold-clip-take, or ESC-50 as published (audio/ and meta/esc50.csv)."""
-    found = []
-    for table in sorted(folder.glob("**/meta/esc50.csv")):
-        for line in table.read_text(encoding="utf-8").splitlines()[1:]:
-            name, _, _, label, esc10, *_ = line.split(",")
-            if esc10 == "True":
-                found.append((table.parent.parent / "audio" / name, label))
-    if not found:
-        for path in sorted(folder.glob("*/*.*")):
-            if re.fullmatch(r"\d-\d+-[A-Z]", path.stem):
-                found.append((path, plan["other_names"].get(path.parent.name, path.parent.name)))
-    for path, label in found:
-        fold = int(path.name[0])
-        if label in plan["test_classes"]:
-            split = "test"
-        else:
-            split = "valid" if fold in plan["valid_folds"] else "train"
-        yield {"id": path.stem, "split": split, "path": path, "label": label}
-
-
-def _debian_sounds(folder: Path, plan: dict) -> Iterable[dict]:
-    """Folders split/package/ as `data.build.sounds` writes them."""
-    for path in sorted(folder.glob("*/*/*.flac")):
-        package = path.parent.name
-        yield {"id": f"{package}/{path.stem}", "split": path.parts[-3], "path": path, "label": package}
-
-
-@dataclass(frozen=True)
-class _Collection:
-    read: Callable[[Path, dict], Iterable[dict]]
-    splits: tuple[str, ...]
-    how: str  # to get it
-    downloads: str = ""  # its folder among the downloads
-
-
-def _published(read: Callable, splits: tuple[str, ...], dataset: str) -> _Collection:
-    """A collection that `course download` brings."""
-    return _Collection(read, splits, f"fetch it with `course download {dataset}`", dataset)
-
-
-_ASTERISK = (
-    "it comes from the Asterisk Core Sounds (package asterisk-core-sounds-en of Debian); convert it to "
-    "FLAC with a transcripts.tsv"
-)
-_COLLECTIONS = {
-    "librispeech": _published(_librispeech, ("train", "test"), "librispeech-train-clean-100"),
-    "asterisk_en": _Collection(_asterisk, ("test",), _ASTERISK),
-    "asterisk_words": _Collection(_asterisk, ("test",), _ASTERISK),
-    "fsdd": _published(_fsdd, ("train", "test"), "fsdd"),
-    "esc10": _published(_esc10, ("train", "valid", "test"), "esc-50"),
-    "debian_sounds": _Collection(
-        _debian_sounds,
-        ("train", "valid"),
-        "fetch it (9 GB) with `python -m data.build.sounds MIRROR`",
-        "debian-sounds",
-    ),
-}
-
-
-def real(name: str, split: str | None = None) -> list[Recording]:
-    """Real recordings, which are not in the repository: all, or one split.
+def real(name: str, split: str | None = None, complete: bool = False) -> list[Recording]:
+    """Real recordings: all, or one split.
 
     - "librispeech": one utterance of each of 251 readers; 51 of them are held out ("test").
-    - "asterisk_en", "asterisk_words": prompts of one speaker with text; for tests only, and not to be cloned.
-    - "fsdd": spoken digits; three speakers are "train", the other three "test".
     - "esc10": environmental sounds; two classes are held out ("test"), "valid" are other clips of the rest.
+    - "digits": strings of digits, put together from single digits of one speaker; for tests only.
+    - "fsdd": spoken digits; three speakers are "train", the other three "test".
+    - "asterisk_en", "asterisk_words": prompts of one speaker with text; for tests only, and not to be cloned.
     - "debian_sounds": sounds of free games and programs, label = package; for training, "valid" are other packages.
 
-    Looked for in COURSE_REAL_DATA, in `../shared/real` beside the repository, and among what
-    `data.download` has fetched. `data/real_heldout.json` says what is held out, and why.
+    The "test" split of the first three comes with the course: 24 readers with their words (at most nine
+    seconds of each), 16 sounds, six strings. It is for testing only. `complete=True` passes it by and asks for the
+    whole published collection; so does every other split, and no split at all where the collection is there.
+
+    That is looked for in COURSE_REAL_DATA, in `recordings/` beside `notebooks/` (one folder per collection in
+    both), and among what `data.download` has fetched. `data/real_heldout.json` says what is held out, and why.
 
     Raises:
-        DataError: not found; the message says how to get it.
+        DataError: not found, or with `complete` not all of it; the message says how to get it.
         ValueError: no such name or split.
     """
-    if name not in _COLLECTIONS:
-        raise ValueError(f"unknown recordings {name!r}; there are {', '.join(_COLLECTIONS)}")
-    collection = _COLLECTIONS[name]
+    if name not in COLLECTIONS:
+        raise ValueError(f"unknown recordings {name!r}; there are {', '.join(COLLECTIONS)}")
+    collection = COLLECTIONS[name]
     if split is not None and split not in collection.splits:
         raise ValueError(f"{name} has the split {', '.join(collection.splits)}, not {split!r}")
-    places = []
-    if os.environ.get("COURSE_REAL_DATA"):
-        places.append(Path(os.environ["COURSE_REAL_DATA"]) / name)
-    places.append(Path(__file__).resolve().parent.parent.parent / "shared" / "real" / name)
+    with_course = [recording for recording in _shipped() if recording.collection == name]
+    if with_course and (name == "digits" or (split == "test" and not complete)):
+        return with_course
+    places = [folder / name for folder in paths.recordings_folders()]
     if collection.downloads:
-        places.append(downloads_folder() / collection.downloads)
+        places.append(paths.downloads_folder() / collection.downloads)
     for place in places:
         if place.is_dir() and (found := _recordings(name, place, shipped.manifest().key)):
+            if complete:
+                _check_complete(name, split, place, found)
             return [recording for recording in found if split in (None, recording.split)]
-    looked = ", ".join(map(str, places))
+    if with_course and split is None and not complete:
+        return with_course
     raise DataError(
-        f"the recordings {name!r} are not here (looked in {looked}): {collection.how}, or set COURSE_REAL_DATA to the "
-        f"folder that holds {name}/. The course works without: its own voices are always there"
+        f"the recordings {name!r} are not here (looked in {', '.join(map(str, places))}): {collection.how}, or put "
+        f"a folder {name}/ with them into the folder that COURSE_REAL_DATA names. The course works without: what "
+        "it needs comes with it"
     )
+
+
+def _plan(name: str) -> dict:
+    """What `real_heldout.json` says of a collection."""
+    file = "real_heldout.json"
+    plans = shipped.read_json(file)
+    with shipped.sound_rows(file):
+        return dict(plans.get(name, {}))
+
+
+def _check_complete(name: str, split: str | None, folder: Path, found: tuple[Recording, ...]) -> None:
+    """Every reading that the plan names is there; of other collections the plan knows no names."""
+    plan, present = _plan(name), {recording.id for recording in found}
+    for part in ("train", "test") if name == "librispeech" else ():
+        missing = [one for one in plan[part] if one not in present]
+        if split in (None, part) and missing:
+            raise DataError(
+                f"{folder} holds {len(plan[part]) - len(missing)} of {len(plan[part])} readers of {part!r} "
+                f"({missing[0]} is missing): {COLLECTIONS[name].how}"
+            )
+
+
+@shipped.remembered
+def _shipped() -> tuple[Recording, ...]:
+    """The recordings that come with the course, from their index."""
+    if _INDEX not in shipped.manifest().files:  # a data folder of one's own
+        return ()
+    rows = shipped.read_json_lines(_INDEX)
+    with shipped.sound_rows(_INDEX):
+        return tuple(
+            Recording(
+                **{key: str(row[key]) for key in ("id", "collection", "author", "licence", "file")},
+                **{key: row.get(key) for key in ("text", "speaker", "sex", "label")},
+                split="test",
+                path=shipped.root() / row["file"],
+                duration=row["samples"] / paths.SAMPLE_RATE,
+            )
+            for row in rows
+        )
+
+
+def check_real_index() -> None:
+    """The index of the recordings that come with the course names files of the manifest. Raises DataError."""
+    for recording in _shipped():
+        if recording.file not in shipped.manifest().files:
+            raise shipped.damaged(recording.file, "the index names it, but the manifest does not")
 
 
 @lru_cache(maxsize=16)
@@ -209,9 +150,8 @@ def _recordings(name: str, folder: Path, _key: str) -> tuple[Recording, ...]:
     """Everything in `folder` whose header can be read; what can not is named in a warning and left out."""
     import soundfile
 
-    plan = json.loads(shipped.read("real_heldout.json")).get(name, {})
     found, broken = [], []
-    for entry in _COLLECTIONS[name].read(folder, plan):
+    for entry in _entries(name, folder):
         try:
             info = soundfile.info(str(entry["path"]))
         except (soundfile.LibsndfileError, OSError):
@@ -225,6 +165,18 @@ def _recordings(name: str, folder: Path, _key: str) -> tuple[Recording, ...]:
         warnings.warn(
             f"left out of {folder}, because no sound can be read from them: {', '.join(broken[:5])}"
             + (f" and {len(broken) - 5} more" if len(broken) > 5 else ""),
-            stacklevel=4,
+            stacklevel=3,
         )
     return tuple(found)
+
+
+def _entries(name: str, folder: Path) -> list[dict]:
+    plan = _plan(name)
+    try:
+        return list(COLLECTIONS[name].read(folder, plan))
+    except KeyError as error:
+        raise shipped.damaged("real_heldout.json", f"{name} has no entry {error}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the texts or tables in {folder} can not be read ({error}): {COLLECTIONS[name].how}"
+        ) from error
