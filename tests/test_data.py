@@ -317,6 +317,33 @@ def test_a_spoilt_json_file_is_named_or_does_no_harm(corpus, mine, file):
     assert refused > 10
 
 
+@pytest.mark.parametrize("name", ["librispeech", "esc10", "fsdd", "asterisk_words"])
+def test_a_spoilt_plan_of_what_is_held_out_is_named(corpus, mine, name):
+    for file in ("39-121914-0000.flac", "helicopter/1-100-A.flac", "3_george_0.wav", "1.flac"):
+        write_flac(mine / name / file, 0.01)
+    (mine / name / "transcripts.tsv").write_text("1.flac\tone\n")
+    plans = json.loads((corpus / "real_heldout.json").read_text())
+    for key in plans[name]:
+        for wrong in (None, 7, [7], {}, [{}]):
+            spoilt_plan = plans | {name: plans[name] | {key: wrong}}
+            (corpus / "real_heldout.json").write_text(json.dumps(spoilt_plan))
+            manifest_build.write(corpus)
+            try:
+                repr(data.real(name))
+            except data.DataError as error:
+                assert "real_heldout.json" in str(error) or "not here" in str(error)
+
+
+@pytest.mark.parametrize(
+    "table", ["", "a,b\nc,d\n", "filename\n1-1-A.wav,1\n", "h\nx.wav,1,0,rain,True,x,A\n", "\xff"]
+)
+def test_a_spoilt_table_of_sounds_is_named_or_does_no_harm(mine, table):
+    (mine / "esc10" / "meta").mkdir(parents=True)
+    (mine / "esc10" / "meta" / "esc50.csv").write_bytes(table.encode("latin-1"))
+    with pytest.raises(data.DataError, match="esc10"):
+        data.real("esc10", "train")
+
+
 def test_pickles_in_the_chorales_are_not_opened(corpus):
     np.savez(corpus / "music" / "chorales.npz", pitches=np.array([{"evil": 1}], dtype=object))
     manifest_build.write(corpus)
@@ -405,19 +432,35 @@ CACHE_DAMAGES = {
 }
 
 
+@pytest.fixture(scope="session")
+def decoded_once(pristine, tmp_path_factory):
+    """The cache of the small corpus, and its sounds by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_DATA", str(pristine))
+        patch.setenv("COURSE_CACHE", str(tmp_path_factory.mktemp("decoded")))
+        folder = data.prepare()
+    samples = np.load(folder / "samples.npy")
+    places = json.loads((folder / "places.json").read_text())
+    return folder, {file: samples[start : start + length] for file, (start, length, _) in places.items()}
+
+
 @pytest.mark.parametrize(("file", "damage"), CACHE_DAMAGES.values(), ids=CACHE_DAMAGES.keys())
-def test_a_damaged_cache_is_not_trusted_and_made_again(corpus, file, damage):
+def test_a_damaged_cache_is_not_trusted_and_made_again(corpus, decoded_once, monkeypatch, file, damage):
+    made, sounds = decoded_once
+    monkeypatch.setattr(decoded, "_decode", lambda name, _: sounds[name])  # the same, and quick
+    folder = data.cache_folder() / made.name
+    shutil.copytree(made, folder)
+    content = (folder / file).read_bytes()
     utterance = data.speech()[0]
-    good = utterance.audio
-    path = data.prepare() / file
-    content = path.read_bytes()
-    if damage is None:
-        path.unlink()
-    else:
-        path.write_bytes(damage(content))
+    good = sounds[utterance.file] / np.float32(32768)
     assert np.array_equal(utterance.audio, good)
-    assert (data.prepare() / file).read_bytes() == content
-    shutil.rmtree(corpus / "speech" / "f01")
+    if damage is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(damage(content))
+    assert np.array_equal(utterance.audio, good)
+    assert data.prepare() == folder and (folder / file).read_bytes() == content, "made again"
+    monkeypatch.delattr(decoded, "_decode")
     assert np.array_equal(utterance.audio, good), "and used again"
 
 

@@ -150,23 +150,28 @@ def _from_cache(file: str, samples: int) -> np.ndarray | None:
 def _opened(folder: Path) -> _Cache | None:
     """The cache in `folder`, or None; what is there and can not be used is thrown away."""
     try:
-        stat = (folder / "samples.npy").stat()
-        return _open(folder, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return _open(folder, *(_version(folder / file) for file in ("samples.npy", "places.json")))
     except Exception:  # broken files raise OSError, EOFError, ValueError, SyntaxError, TypeError and more
         if os.path.lexists(folder):
             _discard(folder)
         return None
 
 
+def _version(path: Path) -> tuple[int, int, int]:
+    """Another one for every file that ever had this name: bytes, time, place on the disk."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
 @lru_cache(maxsize=4)
-def _open(folder: Path, _time: int, size: int, _file: int) -> _Cache:
+def _open(folder: Path, version: tuple[int, int, int], _places: tuple[int, int, int]) -> _Cache:
     places = {
         str(file): (int(start), int(length), int(checksum))
         for file, (start, length, checksum) in json.loads((folder / "places.json").read_text()).items()
     }
     samples = np.load(folder / "samples.npy", mmap_mode="r")
     end = max((start + length for start, length, _ in places.values()), default=0)
-    fits = samples.dtype == np.int16 and samples.shape == (end,) and size == samples.offset + 2 * end
+    fits = samples.dtype == np.int16 and samples.shape == (end,) and version[0] == samples.offset + 2 * end
     if not fits or min(start for start, _, _ in places.values()) < 0:
         raise ValueError("the samples do not fit their places")
     return _Cache(folder / "samples.npy", samples.offset, places)
