@@ -64,10 +64,11 @@ def real(name: str, split: str | None = None, complete: bool = False) -> list[Re
     - "debian_sounds": sounds of free games and programs, label = package; for training, "valid" are other packages.
 
     The "test" split of the first three comes with the course: 24 readers with their words (at most nine
-    seconds of each), 16 sounds, six strings. It is for testing only. `complete=True` passes it by and asks for the
-    whole published collection; so does every other split, and no split at all where the collection is there.
+    seconds of each), 16 sounds, six strings. They are for testing only. `complete=True` passes them by and asks for
+    all that was published. Other splits never hold them; `split=None` gives the whole collection where it is, else
+    them.
 
-    That is looked for in COURSE_REAL_DATA, in `recordings/` beside `notebooks/` (one folder per collection in
+    A whole collection is looked for in COURSE_REAL_DATA, in `recordings/` beside `notebooks/` (one folder per collection in
     both), and among what `data.download` has fetched. `data/real_heldout.json` says what is held out, and why.
 
     Raises:
@@ -85,15 +86,17 @@ def real(name: str, split: str | None = None, complete: bool = False) -> list[Re
     places = [folder / name for folder in paths.recordings_folders()]
     if collection.downloads:
         places.append(paths.downloads_folder() / collection.downloads)
+    lacking = "they are not here"
     for place in places:
         if place.is_dir() and (found := _recordings(name, place, shipped.manifest().key)):
-            if complete:
-                _check_complete(name, split, place, found)
+            if complete and (missing := _missing(name, split, found)):
+                lacking = f"{place} holds only a part, without {missing[0]} and {len(missing) - 1} more"
+                continue
             return [recording for recording in found if split in (None, recording.split)]
     if with_course and split is None and not complete:
         return with_course
     raise DataError(
-        f"the recordings {name!r} are not here (looked in {', '.join(map(str, places))}): {collection.how}, or put "
+        f"the recordings {name!r}: {lacking} (looked in {', '.join(map(str, places))}): {collection.how}, or put "
         f"a folder {name}/ with them into the folder that COURSE_REAL_DATA names. The course works without: what "
         "it needs comes with it"
     )
@@ -107,18 +110,14 @@ def _plan(name: str) -> dict:
         return dict(plans.get(name, {}))
 
 
-def _check_complete(name: str, split: str | None, folder: Path, found: tuple[Recording, ...]) -> None:
-    """Every reading that the plan names is there; the plan of another collection has no names."""
+def _missing(name: str, split: str | None, found: tuple[Recording, ...]) -> list[str]:
+    """Readings that the plan names and that are not among `found`; of other collections no list of names is kept."""
     if name != "librispeech":
-        return
+        return []
     plan, present = _plan(name), {recording.id for recording in found}
-    for part in ("train", "test"):
-        missing = [one for one in plan[part] if one not in present]
-        if split in (None, part) and missing:
-            raise DataError(
-                f"{folder} holds {len(plan[part]) - len(missing)} of {len(plan[part])} readers of {part!r} "
-                f"({missing[0]} is missing): {COLLECTIONS[name].how}"
-            )
+    with shipped.sound_rows("real_heldout.json"):
+        wanted = [one for part in ("train", "test") if split in (None, part) for one in plan[part]]
+        return [one for one in wanted if one not in present]
 
 
 @shipped.remembered
