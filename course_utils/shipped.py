@@ -1,31 +1,37 @@
 """The files in `data/`: where they are, and whether they are what the manifest says.
 
-Use them through `course_utils.data`; this module only finds and checks them.
+Use them through `course_utils.data`; this module only finds, checks and reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
-from course_utils.download import DataError
+from course_utils import paths
+
+
+class DataError(RuntimeError):
+    """Data that are missing or damaged, and what to do about it."""
 
 
 def root() -> Path:
-    """The data folder: COURSE_DATA, or `data/` beside the package.
+    """The data folder, `paths.data_folder()`, which is there.
 
     Raises:
         DataError: there is no such folder.
     """
-    named = os.environ.get("COURSE_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parent.parent / "data"
+    folder = paths.data_folder()
     if not folder.is_dir():
+        what = "is a file where the data folder should be" if folder.exists() else "does not exist"
         raise DataError(
-            f"no data folder at {folder}. The data come with the repository of the course: run the course from "
+            f"no data folder: {folder} {what}. The data come with the repository of the course: run the course from "
             "a clone of it (`git checkout -- data` brings a deleted folder back), or set COURSE_DATA to the folder"
         )
     return folder
@@ -49,6 +55,9 @@ def shipped_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
+# --- the manifest --------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Size and checksum of every shipped file; `key` changes when anything in the data does."""
@@ -70,23 +79,30 @@ def manifest() -> Manifest:
         DataError: it is missing or can not be read.
     """
     path = root() / "manifest.json"
-    if not path.is_file():
+    try:
+        stat = path.stat()
+        return _parse(path, stat.st_mtime_ns, stat.st_size)
+    except FileNotFoundError as error:
         raise DataError(
             f"{path} is missing, so no file can be checked. Restore it with `git checkout -- data/manifest.json`; "
             "for data that you built yourself, write it with `python -m data.build.manifest --data FOLDER`"
-        )
-    stat = path.stat()
-    return _parse(path, stat.st_mtime_ns, stat.st_size)
+        ) from error
+    except OSError as error:
+        raise damaged("manifest.json", str(error)) from error
 
 
 @lru_cache(maxsize=8)
 def _parse(path: Path, _time: int, _size: int) -> Manifest:
     content = path.read_bytes()
-    try:
+    with sound_rows("manifest.json"):
         files = json.loads(content)["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged("manifest.json", f"it can not be read ({error})") from error
+        for file, entry in files.items():
+            if not (isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)):
+                raise ValueError(f"size and checksum of {file} are not a number and a text")
     return Manifest(files, hashlib.sha256(content).hexdigest()[:16])
+
+
+# --- files ---------------------------------------------------------------------------------------------
 
 
 def damaged(file: str, why: str) -> DataError:
@@ -95,6 +111,17 @@ def damaged(file: str, why: str) -> DataError:
         f"data/{file} is damaged or missing: {why}. Restore it with `git checkout -- data/{file}` (the files "
         "are in the repository itself; Git LFS is not used)"
     )
+
+
+@contextmanager
+def sound_rows(file: str) -> Iterator[None]:
+    """Whatever goes wrong inside while the content of `file` is taken apart means that the file is damaged."""
+    try:
+        yield
+    except KeyError as error:
+        raise damaged(file, f"it has no entry {error}") from error
+    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise damaged(file, f"it can not be read, or does not hold what it should ({error})") from error
 
 
 def read(file: str) -> bytes:
@@ -120,3 +147,45 @@ def read(file: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise damaged(file, "its content does not match its checksum")
     return content
+
+
+def read_json(file: str) -> Any:
+    """What a JSON file of the manifest holds. Raises DataError like `read`."""
+    content = read(file)
+    with sound_rows(file):
+        return json.loads(content)
+
+
+def read_json_lines(file: str) -> list[Any]:
+    """What each line of a JSON-lines file of the manifest holds. Raises DataError like `read`."""
+    content = read(file)
+    with sound_rows(file):
+        return [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+
+
+def problems() -> list[str]:
+    """What is wrong with the files, one line each: those that differ from the manifest, and strangers.
+
+    Raises:
+        DataError: there is no data folder or no manifest.
+    """
+    listed, found = manifest().files, []
+    for file in listed:
+        try:
+            read(file)
+        except DataError as error:
+            found.append(str(error))
+    return found + [
+        f"data/{file} is not in the manifest; remove it, or run `python -m data.build.manifest`"
+        for file in shipped_files(root())
+        if file not in listed
+    ]
+
+
+T = TypeVar("T")
+
+
+def remembered(build: Callable[[], T]) -> Callable[[], T]:
+    """Remember what `build()` made for as long as the data folder and its manifest stay the same."""
+    kept = lru_cache(maxsize=4)(lambda _folder, _key: build())
+    return lambda: kept(root(), manifest().key)

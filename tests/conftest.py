@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import ROOT, real_folder
+from tests.small_corpus import corpus, mine, pristine  # noqa: F401 (fixtures)
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")
 JUDGES = (

@@ -1,111 +1,19 @@
-"""The access to data, on a small corpus made here: right, missing, damaged, cached, and in two processes."""
+"""The access to data, on a small corpus: right, missing, damaged."""
 
 import dataclasses
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from course_utils import data, shipped
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def load_manifest_builder():
-    spec = importlib.util.spec_from_file_location("manifest_build", ROOT / "data" / "build" / "manifest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-manifest_build = load_manifest_builder()
-
-VOICES = {
-    "f01": {"sex": "f", "split": "train", "parents": ["en", "en"]},
-    "m01": {"sex": "m", "split": "train", "parents": ["en", "es"]},
-    "f02": {"sex": "f", "split": "valid", "parents": ["fr"]},
-    "m02": {"sex": "m", "split": "test", "parents": ["ja"]},
-}
-PHONES = ["sil", "HH", "AY1", "sil", "DH", "EH1", "R", "sil"]
-DURATIONS = [4, 3, 8, 5, 2, 6, 7, 5]
-WORDS = [["hi", 1, 3], ["there", 4, 7]]
-SAMPLES = 400 * sum(DURATIONS)
-
-
-def tone(seed: int) -> np.ndarray:
-    """Sound where the labels say speech, silence where they say "sil"."""
-    rng = np.random.default_rng(seed)
-    loud = np.repeat([phone != "sil" for phone in PHONES], np.multiply(DURATIONS, 400))
-    time = np.arange(SAMPLES) / 16000
-    return (0.3 * np.sin(2 * np.pi * rng.uniform(150, 400) * time) * loud).astype(np.float32)
-
-
-def write_opus(path: Path, waveform: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, 16000, format="OGG", subtype="OPUS")
-
-
-def make_corpus(folder: Path) -> Path:
-    speech = folder / "speech"
-    timing = {"phones": PHONES, "durations": DURATIONS, "words": WORDS}
-    index, seed = [], 0
-    for voice in VOICES:
-        for number in range(8):
-            seed += 1
-            name = f"{voice}_{number:04d}"
-            kind = "phrase" if number >= 6 else "sentence"
-            write_opus(speech / voice / f"{name}.opus", tone(seed))
-            index.append({"id": name, "voice": voice, "kind": kind, "text": f"Hi there {seed}."} | timing)
-    pair = {"text": "Hi there.", "split": "train", "source": "f01", "target": "m01"} | timing
-    write_opus(speech / "pairs" / "f01_0000_as_m01.opus", tone(99))
-    files = {"source_file": "f01/f01_0000.opus", "target_file": "pairs/f01_0000_as_m01.opus"}
-    (speech / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in index))
-    (speech / "pairs.jsonl").write_text(json.dumps({"id": "f01_0000_as_m01"} | pair | files) + "\n")
-    (speech / "voices.json").write_text(json.dumps(VOICES))
-    (folder / "music").mkdir()
-    np.savez(
-        folder / "music" / "chorales.npz",
-        pitches=np.array([[60, 55, 52, 48]] * 12 + [[0, 57, 53, 50]] * 4, np.uint8),
-        onsets=np.array([[1, 1, 1, 1], [0, 0, 0, 0]] * 8, np.uint8),
-        starts=np.array([0, 12, 16], np.int32),
-        split=np.array([0, 2], np.uint8),
-        names=np.array(["bwv1", "bwv2"]),
-        key_signature=np.array([-1, 2], np.int8),
-        steps_per_bar=np.array([16, 12], np.int16),
-        pickup_steps=np.array([4, 0], np.int16),
-    )
-    shutil.copy(ROOT / "data" / "real_heldout.json", folder)
-    (folder / "README.md").write_text("not in the manifest")
-    (folder / "speech" / ".parts").mkdir()
-    (folder / "speech" / ".parts" / "scratch.flac").write_bytes(b"not in the manifest")
-    manifest_build.write(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def pristine(tmp_path_factory):
-    return make_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture
-def corpus(pristine, tmp_path, monkeypatch):
-    """A copy of the small corpus that the test may damage, an empty cache, and no real recordings."""
-    folder = tmp_path / "data"
-    shutil.copytree(pristine, folder)
-    monkeypatch.setenv("COURSE_DATA", str(folder))
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("COURSE_REAL_DATA", raising=False)
-    monkeypatch.setattr(data, "_decoded_directly", 0)
-    return folder
-
+from data.build import manifest
+from tests.places import ROOT
+from tests.small_corpus import SAMPLES, VICTIM, damage_flip, tone, write_flac, write_opus
 
 # --- lists ---------------------------------------------------------------------------------------------
 
@@ -190,15 +98,6 @@ def test_an_unknown_voice_or_kind_is_refused_in_words(corpus):
 
 # --- missing and damaged -------------------------------------------------------------------------------
 
-VICTIM = "speech/f01/f01_0000.opus"
-
-
-def damage_flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 DAMAGES = {
     "deleted": (Path.unlink, "there is no such file"),
     "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-50]), "bytes, expected"),
@@ -220,14 +119,14 @@ def test_a_damaged_file_is_named_with_the_way_to_restore_it(corpus, damage, word
 
 def test_a_sound_that_is_shorter_than_its_labels_is_refused(corpus):
     write_opus(corpus / VICTIM, tone(1)[:-800])
-    manifest_build.write(corpus)
+    manifest.write(corpus)
     with pytest.raises(data.DataError, match="its labels say"):
         _ = data.speech(voice="f01")[0].audio
 
 
 def test_a_file_that_is_not_sound_is_refused_even_when_the_manifest_lists_it(corpus):
     (corpus / VICTIM).write_bytes(b"hello")
-    manifest_build.write(corpus)
+    manifest.write(corpus)
     with pytest.raises(data.DataError, match="can not be decoded"):
         _ = data.speech(voice="f01")[0].audio
 
@@ -256,18 +155,59 @@ def test_a_missing_or_damaged_manifest_says_what_to_do(corpus):
         data.speech()
 
 
-def test_a_damaged_index_is_noticed(corpus):
-    (corpus / "speech" / "index.jsonl").write_text("{}\nnot json")
-    with pytest.raises(data.DataError, match=r"checksum|bytes"):
+def test_a_file_where_the_data_folder_should_be_says_so(corpus, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "file"))
+    with pytest.raises(data.DataError, match=r"no data folder.*is a file"):
         data.speech()
-    manifest_build.write(corpus)
-    with pytest.raises(data.DataError, match="lines of JSON"):
-        data.speech()
+
+
+def spoilt(content: str) -> list[str]:
+    """What can happen to a JSON file, or to one line of it."""
+    whole = json.loads(content.splitlines()[0]) if "\n{" in content else json.loads(content)
+    made = ["", "{", "[]", "null", "7", '"text"', "{}", '{"a": {}}', "[" * 100_000, "\x00", content[:-10]]
+    for key, value in whole.items():
+        less = {other: whole[other] for other in whole if other != key}
+        made.append(json.dumps(less))
+        made += [json.dumps(less | {key: wrong}) for wrong in (None, 7, "x", [], {}, [[1]]) if wrong != value]
+    return made
+
+
+def use_all() -> None:
+    """Ask for everything that is read from JSON files."""
+    for ask in (data.speech, data.pairs, data.voices, lambda: data.real("digits"), lambda: data.real("fsdd")):
+        for item in ask():
+            repr(item)
+            _ = item.duration if hasattr(item, "duration") else item.utterances
+            if hasattr(item, "phone_times"):
+                _ = item.phone_times, item.word_times, item.samples
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["manifest.json", "speech/voices.json", "speech/index.jsonl", "speech/pairs.jsonl", "real/index.jsonl", "real_heldout.json"],
+)  # fmt: skip
+def test_a_spoilt_json_file_is_named_or_does_no_harm(corpus, mine, file):
+    """Whatever stands in it, the answer is a DataError that says which file, or lists that can be used."""
+    write_flac(mine / "fsdd" / "3_george_0.wav")
+    content = (corpus / file).read_text()
+    refused = 0
+    for broken in spoilt(content):
+        (corpus / file).write_text(broken)
+        if file != "manifest.json":
+            manifest.write(corpus)
+        try:
+            use_all()
+        except data.DataError as error:
+            known = (file, "is not in the manifest", "recordings 'fsdd'", "recordings 'digits'")
+            assert any(words in str(error) for words in known), f"{broken[:99]} gave {error}"
+            refused += 1
+    assert refused > 10
 
 
 def test_pickles_in_the_chorales_are_not_opened(corpus):
     np.savez(corpus / "music" / "chorales.npz", pitches=np.array([{"evil": 1}], dtype=object))
-    manifest_build.write(corpus)
+    manifest.write(corpus)
     with pytest.raises(data.DataError, match="chorales"):
         data.chorales()
 
@@ -279,120 +219,8 @@ def test_verify_is_silent_on_good_data_and_finds_strangers_and_bad_labels(corpus
     (corpus / "speech" / "stranger.opus").unlink()
     index = corpus / "speech" / "index.jsonl"
     index.write_text(index.read_text().replace('["there", 4, 7]', '["there", 4, 70]', 1))
-    manifest_build.write(corpus)
+    manifest.write(corpus)
     assert ["a word outside of its phones" in p for p in data.verify()] == [True]
-
-
-# --- the cache -----------------------------------------------------------------------------------------
-
-
-def test_one_utterance_is_decoded_without_a_cache(corpus):
-    assert np.abs(data.speech()[0].audio).max() > 0.1
-    assert not (corpus.parent / "cache").exists()
-
-
-def test_the_cache_gives_the_same_samples_as_the_files(corpus):
-    direct = [u.audio for u in data.speech()] + [data.pairs()[0].target_audio]
-    folder = data.prepare()
-    assert sorted(p.name for p in folder.iterdir()) == ["places.json", "samples.npy"]
-    assert data.prepare() == folder
-    shutil.rmtree(corpus / "speech" / "f01")  # what comes now can only come from the cache
-    cached = [u.audio for u in data.speech()] + [data.pairs()[0].target_audio]
-    assert all(np.array_equal(a, b) for a, b in zip(direct, cached, strict=True))
-
-
-def test_reading_much_builds_the_cache_by_itself(corpus, monkeypatch):
-    monkeypatch.setattr(data, "_DIRECT", 20)
-    utterances = data.speech()
-    for utterance in utterances[:20]:
-        _ = utterance.audio
-    assert not (corpus.parent / "cache").exists()
-    _ = utterances[20].audio
-    assert len(list((corpus.parent / "cache").glob("decoded-*"))) == 1
-
-
-def test_changed_data_get_another_cache(corpus):
-    before = data.prepare()
-    write_opus(corpus / VICTIM, tone(1234))
-    manifest_build.write(corpus)
-    after = data.prepare()
-    assert after != before
-    decoded, _ = soundfile.read(corpus / VICTIM, dtype="float32")
-    assert data.speech(voice="f01")[0].audio == pytest.approx(decoded, abs=1 / 32768)
-
-
-def test_a_damaged_cache_is_thrown_away_and_not_trusted(corpus):
-    good = data.speech()[0].audio
-    samples = data.prepare() / "samples.npy"
-    samples.write_bytes(samples.read_bytes()[:5000])
-    assert np.array_equal(data.speech()[0].audio, good)
-    assert not samples.exists()
-
-
-def test_a_cache_that_can_not_be_written_only_costs_time(corpus, monkeypatch):
-    monkeypatch.setattr(data, "_DIRECT", 0)
-    (corpus.parent / "cache").write_text("a file where a folder should be")
-    with pytest.warns(UserWarning, match="COURSE_CACHE"):
-        assert len(data.speech()[0].audio) == SAMPLES
-    assert len(data.speech()[1].audio) == SAMPLES
-
-
-def test_a_full_disk_is_noticed_before_writing(corpus, monkeypatch):
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda _: type("usage", (), {"free": 1000}))
-    with pytest.raises(OSError, match="MB are needed"):
-        data.prepare()
-
-
-def test_two_processes_may_build_the_cache_at_once(corpus):
-    script = "from course_utils import data; data.prepare(); print(sum(int(abs(u.audio).sum()) for u in data.speech()))"
-    running = [
-        subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ, text=True)
-        for _ in range(2)
-    ]
-    first, second = (process.communicate(timeout=120)[0].strip() for process in running)
-    assert [process.returncode for process in running] == [0, 0]
-    assert first == second and int(first) > 0
-    assert [p.name[:8] for p in (corpus.parent / "cache").iterdir()] == ["decoded-"], (
-        "and nothing else is left"
-    )
-
-
-def test_two_threads_may_build_the_cache_at_once(corpus):
-    failures = []
-
-    def work():
-        try:
-            data.prepare()
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures and len(data.speech()[0].audio) == SAMPLES
-
-
-def test_old_caches_and_the_rest_of_a_crash_are_tidied_away(corpus):
-    cache = corpus.parent / "cache"
-    for number, name in enumerate(["decoded-a", "decoded-b", "decoded-c", "decoded-d", ".decoding-x"]):
-        (cache / name).mkdir(parents=True)
-        os.utime(cache / name, (number, number))
-    kept = data.prepare().name
-    assert {path.name for path in cache.iterdir()} == {"decoded-c", "decoded-d", kept}
-
-
-def test_a_cache_that_is_there_needs_no_audio_library(corpus):
-    data.prepare()
-    script = (
-        "import sys\n"
-        "for name in ('soundfile', 'soxr', 'librosa', 'IPython'): sys.modules[name] = None\n"
-        "from course_utils import data\n"
-        "print(len(data.speech('train')[0].audio), len(data.noise('train')[0].audio))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["16000", "160000"], done.stderr
 
 
 # --- manifest ------------------------------------------------------------------------------------------
@@ -403,19 +231,19 @@ def test_the_manifest_is_stable_sorted_and_leaves_out_what_is_not_shipped(corpus
     files = list(json.loads(text)["files"])
     assert files == sorted(files) and VICTIM in files
     assert not any(part in name for name in files for part in ("README", ".parts", "manifest", "build/"))
-    manifest_build.write(corpus)
+    manifest.write(corpus)
     assert (corpus / "manifest.json").read_text() == text
 
 
 def test_the_manifest_check_fails_when_it_is_stale(corpus, capsys):
-    assert manifest_build.main(["--check", "--data", str(corpus)]) == 0
+    assert manifest.main(["--check", "--data", str(corpus)]) == 0
     damage_flip(corpus / VICTIM)
-    assert manifest_build.main(["--check", "--data", str(corpus)]) == 1
+    assert manifest.main(["--check", "--data", str(corpus)]) == 1
     assert f"changed: {VICTIM}" in capsys.readouterr().err
-    assert manifest_build.main(["--data", str(corpus)]) == 0
-    assert manifest_build.main(["--check", "--data", str(corpus)]) == 0
+    assert manifest.main(["--data", str(corpus)]) == 0
+    assert manifest.main(["--check", "--data", str(corpus)]) == 0
     (corpus / "manifest.json").unlink()
-    assert manifest_build.main(["--check", "--data", str(corpus)]) == 1
+    assert manifest.main(["--check", "--data", str(corpus)]) == 1
 
 
 # --- noise ---------------------------------------------------------------------------------------------
@@ -434,130 +262,18 @@ def test_noise_is_the_same_every_time_and_babble_is_made_of_the_voices_of_its_sp
     assert clip.audio.shape == (160000,) and np.array_equal(clip.audio, clip.audio)
     asked = []
     real_speech = data.speech
-    monkeypatch.setattr(data, "speech", lambda *a, **k: asked.append(k["voice"]) or real_speech(*a, **k))
-    monkeypatch.setattr(data._noise, "babble", lambda clips, seconds, seed, talkers: np.zeros(talkers))
+    monkeypatch.setattr(
+        data.corpus, "speech", lambda *a, **k: asked.append(k["voice"]) or real_speech(*a, **k)
+    )
+    monkeypatch.setattr(
+        data.noises.generators, "babble", lambda clips, seconds, seed, talkers: np.zeros(talkers)
+    )
     babble = next(n for n in data.noise("test") if n.kind == "babble")
     _ = babble.audio
     assert asked == ["m02"]
 
 
-# --- real recordings -----------------------------------------------------------------------------------
-
-
-def write_flac(path: Path, seconds: float = 0.5) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, 0.1 * np.ones(int(16000 * seconds)), 16000)
-
-
-def test_missing_recordings_say_which_download_brings_them(corpus, monkeypatch, tmp_path):
-    # `../shared/real` beside the repository must not help here.
-    monkeypatch.setattr("course_utils.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
-    for name, advice in {
-        "librispeech": "course download librispeech-train-clean-100",
-        "fsdd": "course download fsdd",
-        "esc10": "course download esc-50",
-        "asterisk_en": "asterisk-core-sounds-en",
-    }.items():
-        with pytest.raises(data.DataError, match=advice) as raised:
-            data.real(name)
-        assert "COURSE_REAL_DATA" in str(raised.value)
-
-
-def test_unknown_recordings_and_splits_are_refused_in_words(corpus):
-    with pytest.raises(ValueError, match="librispeech, asterisk_en"):
-        data.real("timit")
-    with pytest.raises(ValueError, match="asterisk_en has the split test"):
-        data.real("asterisk_en", "train")
-
-
-@pytest.fixture
-def mine(corpus, tmp_path, monkeypatch):
-    """A folder of real recordings of the user's own."""
-    monkeypatch.setenv("COURSE_REAL_DATA", str(tmp_path / "mine"))
-    return tmp_path / "mine"
-
-
-def heldout(name):
-    return json.loads((ROOT / "data" / "real_heldout.json").read_text())[name]
-
-
-def test_librispeech_is_found_in_a_flat_folder_and_split_by_the_fixed_list(mine):
-    plan = heldout("librispeech")
-    for utterance in (plan["train"][0], plan["test"][0], plan["test"][1]):
-        write_flac(mine / "librispeech" / f"{utterance}.flac")
-    write_flac(mine / "librispeech" / "9999-1-0000.flac")  # a speaker that is not on the list
-    assert [r.id for r in data.real("librispeech", "train")] == plan["train"][:1]
-    (first, _) = data.real("librispeech", "test")
-    assert first.speaker == plan["test"][0].split("-")[0] and first.sex in "fm" and first.text is None
-    assert first.duration == pytest.approx(0.5) and first.audio.shape == (8000,)
-
-
-def test_librispeech_is_found_where_the_downloader_unpacks_it_with_its_text(corpus, monkeypatch, tmp_path):
-    monkeypatch.setattr("course_utils.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
-    name = heldout("librispeech")["train"][0]
-    speaker, chapter, _ = name.split("-")
-    home = (
-        data.cache_folder() / "downloads" / "librispeech-train-clean-100" / "LibriSpeech" / "train-clean-100"
-    )
-    write_flac(home / speaker / chapter / f"{name}.flac")
-    write_flac(home / speaker / chapter / f"{speaker}-{chapter}-0001.flac")
-    (home / speaker / chapter / f"{speaker}-{chapter}.trans.txt").write_text(
-        f"{name} CHAPTER ONE\nother TEXT\n"
-    )
-    (recording,) = data.real("librispeech")
-    assert (recording.id, recording.text) == (name, "chapter one")
-
-
-def test_esc10_is_understood_in_its_published_layout(mine):
-    folder = mine / "esc10" / "ESC-50-master"
-    rows = ["filename,fold,target,category,esc10,src_file,take"]
-    for name, label, esc10 in (
-        ("1-100-A-40.wav", "helicopter", True),
-        ("1-200-A-10.wav", "rain", True),
-        ("5-300-A-10.wav", "rain", True),
-        ("1-400-A-14.wav", "chirping_birds", False),
-    ):
-        write_flac(folder / "audio" / name)
-        rows.append(f"{name},{name[0]},0,{label},{esc10},x,A")
-    (folder / "meta").mkdir()
-    (folder / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
-    found = {r.id: (r.split, r.label) for r in data.real("esc10")}
-    assert found == {
-        "1-100-A-40": ("test", "helicopter"),
-        "1-200-A-10": ("train", "rain"),
-        "5-300-A-10": ("valid", "rain"),
-    }
-
-
-def test_what_can_not_be_decoded_is_named_and_never_listed(mine):
-    write_flac(mine / "fsdd" / "3_george_0.wav")
-    (mine / "fsdd" / "4_george_0.wav").write_bytes(b"RIFF, but no more")
-    (mine / "fsdd" / "README.wav").write_text("not a recording")
-    with pytest.warns(UserWarning, match="4_george_0.wav"):
-        (only,) = data.real("fsdd")
-    assert (only.text, only.speaker, only.split) == ("three", "george", "train")
-
-
-def test_a_recording_that_is_damaged_later_is_named(mine):
-    write_flac(mine / "fsdd" / "3_george_0.wav")
-    (only,) = data.real("fsdd")
-    only.path.write_bytes(b"gone")
-    with pytest.raises(data.DataError, match=r"3_george_0.wav can not be used"):
-        _ = only.audio
-
-
-def test_the_held_out_speakers_are_the_ones_that_the_recipe_draws():
-    plan = heldout("librispeech")
-    assert (
-        len(plan["train"]) == 200 and len(plan["test"]) == 51 and not set(plan["train"]) & set(plan["test"])
-    )
-    everyone = sorted(plan["train"] + plan["test"], key=lambda name: int(name.split("-")[0]))
-    rng = np.random.default_rng(2026)
-    drawn = []
-    for sex, count in (("f", 25), ("m", 26)):
-        group = [name for name in everyone if plan["sex"][name.split("-")[0]] == sex]
-        drawn += [group[i] for i in rng.choice(len(group), count, replace=False)]
-    assert set(drawn) == set(plan["test"])
+# --- the package ---------------------------------------------------------------------------------------
 
 
 def test_the_catalogue_shows_size_and_licence_of_every_set():
@@ -565,50 +281,19 @@ def test_the_catalogue_shows_size_and_licence_of_every_set():
     assert "librispeech-dev-clean" in text and "CC BY-NC 3.0" in text and "0.34 GB" in text
 
 
+def test_importing_data_loads_no_network_and_no_audio_library():
+    script = (
+        "import sys, course_utils.data as data\n"
+        "data.catalogue(); data.speech('test'); data.real('esc10', 'test')\n"
+        "print(*(name for name in ('requests', 'urllib3', 'http.client', 'soundfile', 'torch') if name in sys.modules))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "COURSE_DATA"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 def test_the_parts_of_the_package_are_reachable_from_data():
+    assert callable(data.download) and callable(data.chorales) and callable(data.noise)
     assert data.root is shipped.root and data.DataError is shipped.DataError
-
-
-# --- real recordings, where they are -------------------------------------------------------------------
-
-
-@pytest.fixture
-def real_data(monkeypatch, tmp_path, pristine):
-    monkeypatch.setenv("COURSE_DATA", str(pristine))
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(
-    ("name", "count", "train"),
-    [
-        ("librispeech", 251, 200),
-        ("asterisk_en", 232, 0),
-        ("asterisk_words", 94, 0),
-        ("fsdd", 1500, 1500),
-        ("esc10", 240, None),
-    ],
-)
-def test_the_real_recordings_are_all_found_and_can_be_heard(real_data, name, count, train):
-    found = data.real(name)
-    assert len(found) >= count and len({r.id for r in found}) == len(found)
-    if train is not None:
-        assert sum(r.split == "train" for r in found) == train
-    waveform = found[len(found) // 2].audio
-    assert waveform.dtype == np.float32
-    assert len(waveform) == pytest.approx(16000 * found[len(found) // 2].duration, abs=2)
-
-
-@pytest.mark.real
-def test_real_speech_and_digits_come_with_their_words(real_data):
-    assert next(r for r in data.real("asterisk_words") if r.id == "7").text == "seven"
-    assert all(r.text for r in data.real("asterisk_en"))
-    assert {r.text for r in data.real("fsdd")} == set(data.real.__globals__["_DIGITS"])
-
-
-@pytest.mark.real
-def test_held_out_environmental_sounds_are_two_classes_that_training_never_sees(real_data):
-    labels = {split: {r.label for r in data.real("esc10", split)} for split in data.SPLITS}
-    assert labels["test"] == {"helicopter", "sea_waves"}
-    assert len(labels["train"]) == len(labels["valid"]) == 8 and not labels["train"] & labels["test"]
-    clips = {split: {r.id.split("-")[1] for r in data.real("esc10", split)} for split in ("train", "valid")}
-    assert not clips["train"] & clips["valid"], "no clip is cut from a recording that training has heard"

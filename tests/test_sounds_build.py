@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from course_utils import audio, data, download
+from course_utils import audio, data, paths
+from course_utils.data import fetch
 from data.build import sounds
 
 MIRROR = "https://mirror.example/debian/"
@@ -88,7 +89,7 @@ def mirror(tmp_path, monkeypatch):
         fetched.append(archive.name)
         shutil.copy(here / archive.name, path)
 
-    monkeypatch.setattr(download, "_fetch", copy)
+    monkeypatch.setattr(fetch, "_fetch", copy)
     return listed, fetched
 
 
@@ -126,7 +127,7 @@ def test_a_package_that_is_not_the_listed_one_is_refused_and_the_next_call_goes_
     listed, _ = mirror
     right = listed["tools"]["sha256"]
     listed["tools"]["sha256"] = "0" * 64
-    with pytest.raises(download.DownloadError, match="not the published file"):
+    with pytest.raises(data.DownloadError, match="not the published file"):
         sounds.build(MIRROR, tmp_path)
     assert (tmp_path / "train" / "storm").is_dir() and not (tmp_path / "valid" / "tools").exists()
     listed["tools"]["sha256"] = right
@@ -166,6 +167,6 @@ def test_the_listing_names_no_kind_of_sound_that_models_are_tested_on():
 def test_without_the_sounds_the_way_to_get_them_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_REAL_DATA", str(tmp_path))
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    monkeypatch.setattr("course_utils.recordings.__file__", str(tmp_path / "a" / "b" / "recordings.py"))
+    monkeypatch.setattr(paths, "recordings_folders", lambda: [tmp_path])
     with pytest.raises(data.DataError, match=r"python -m data\.build\.sounds"):
         data.real("debian_sounds")

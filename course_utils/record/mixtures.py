@@ -124,11 +124,11 @@ def grid(which: str, count: int | None = None) -> list[Mixture]:
 
 
 def _real_grid(count: int) -> list[Mixture]:
-    readings = data.real("librispeech", "test")
+    readings = data.real("librispeech", "test", complete=True)
     held_out = json.loads(shipped.read("real_heldout.json"))["librispeech"]["test"]
     sounds = [
         sound
-        for sound in data.real("esc10", "test")
+        for sound in data.real("esc10", "test", complete=True)
         if sound.id[0] in _ESC10_FOLDS and sound.id not in _ESC10_SILENT
     ]
     per_class = Counter(sound.label for sound in sounds)

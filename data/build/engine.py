@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,11 +22,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import soxr
 
+from course_utils import paths
+from course_utils.paths import SAMPLE_RATE
+
 ENGINE_RATE = 24_000
-SAMPLE_RATE = 16_000
 UNIT_SAMPLES = 400  # one duration unit of the engine, 25 ms, at 16 kHz
 UNIT_SECONDS = UNIT_SAMPLES / SAMPLE_RATE
 MAX_TOKENS = 509  # the style tables have 510 rows, row number = number of tokens
@@ -68,9 +68,8 @@ F0 = "/encoder/F0_proj/Conv_output_0"  # Hz, one per 12.5 ms
 
 
 def cache_folder() -> Path:
-    """Return the folder the engine is kept in (`COURSE_CACHE` overrides the user's cache folder)."""
-    root = os.environ.get("COURSE_CACHE") or platformdirs.user_cache_path("audio-speech-course")
-    folder = Path(root) / "engine"
+    """Return the folder the engine is kept in, among what the course caches."""
+    folder = paths.cache_folder() / "engine"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from course_utils.paths import SAMPLE_RATE
 from data.build import engine, phrases
 
 WINDOW = 28.0  # seconds; the recogniser always works on 30, so short clips share one window
@@ -139,7 +140,7 @@ def errors(clips: list[tuple[np.ndarray, str]]) -> list[int]:
     """
     result = [0] * len(clips)
     for window in _windows(clips):
-        gap = np.zeros(int(GAP * engine.SAMPLE_RATE), np.float32)
+        gap = np.zeros(int(GAP * SAMPLE_RATE), np.float32)
         joined = np.concatenate([np.concatenate([_level(clips[k][0]), gap]) for k in window])
         heard = transcribe(joined)
         doubtful = [k for k in window if word_errors(clips[k][1], heard, part=True)]
@@ -157,7 +158,7 @@ def _windows(clips: list[tuple[np.ndarray, str]]) -> list[list[int]]:
     groups: list[list[int]] = [[]]
     length = 0.0
     for k, (waveform, _) in enumerate(clips):
-        seconds = len(waveform) / engine.SAMPLE_RATE + GAP
+        seconds = len(waveform) / SAMPLE_RATE + GAP
         if groups[-1] and length + seconds > WINDOW:
             groups.append([])
             length = 0.0

@@ -32,7 +32,10 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from course_utils import audio, download
+from course_utils import audio, paths
+from course_utils.data.datasets import Archive
+from course_utils.data.download import one_at_a_time
+from course_utils.data.fetch import fetch
 
 LISTING = Path(__file__).with_name("sounds.json")
 ARCHIVES = (".zip", ".pk3", ".wz")  # games pack their sounds once more; all three are zip files
@@ -91,7 +94,7 @@ def trimmed(waveform: np.ndarray) -> np.ndarray:
     """Without silent ends (60 dB below the peak), at most `MAX_SECONDS` long, with a peak of 0.9."""
     peak = np.abs(waveform).max()
     loud = np.flatnonzero(np.abs(waveform) > 1e-3 * peak)
-    return waveform[loud[0] : loud[-1] + 1][: MAX_SECONDS * audio.SAMPLE_RATE] * np.float32(0.9 / peak)
+    return waveform[loud[0] : loud[-1] + 1][: MAX_SECONDS * paths.SAMPLE_RATE] * np.float32(0.9 / peak)
 
 
 def extract(deb: Path, folder: Path, sounds: list[str]) -> int:
@@ -117,30 +120,31 @@ def build(mirror: str, folder: Path) -> int:
     """Fetch from `mirror` what is not in `folder` yet; the number of sounds there.
 
     Raises:
-        course_utils.download.DownloadError: no network, or a package that is not the one of `sounds.json`.
+        course_utils.data.DownloadError: no network, or a package that is not the one of `sounds.json`.
     """
-    for name, package in tqdm(packages().items(), "packages"):
-        home = folder / package["split"] / name
-        if home.is_dir():
-            continue
-        home.parent.mkdir(parents=True, exist_ok=True)
-        url = f"{mirror.rstrip('/')}/{package['path']}"
-        archive = download.Archive(url, package["size"], f"sha256:{package['sha256']}")
-        deb = folder / archive.name
-        download.fetch(archive, deb)
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as unfinished:
-            complete = Path(unfinished) / name
-            complete.mkdir()
-            extract(deb, complete, package["sounds"])
-            complete.rename(home)  # all or nothing
-        deb.unlink()
+    with one_at_a_time("debian-sounds"):
+        for name, package in tqdm(packages().items(), "packages"):
+            home = folder / package["split"] / name
+            if home.is_dir():
+                continue
+            home.parent.mkdir(parents=True, exist_ok=True)
+            url = f"{mirror.rstrip('/')}/{package['path']}"
+            archive = Archive(url, package["size"], f"sha256:{package['sha256']}")
+            deb = folder / archive.name
+            fetch(archive, deb)
+            with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as unfinished:
+                complete = Path(unfinished) / name
+                complete.mkdir()
+                extract(deb, complete, package["sounds"])
+                complete.rename(home)  # all or nothing
+            deb.unlink()
     return sum(1 for _ in folder.glob("*/*/*.flac"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    default = download.downloads_folder() / "debian-sounds"
+    default = paths.downloads_folder() / "debian-sounds"
     parser.add_argument("mirror", help="address of a mirror of Debian, https://.../debian")
     parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
     given = parser.parse_args(arguments)

@@ -27,9 +27,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from course_utils.paths import SAMPLE_RATE
 from course_utils.shipped import shipped_files
 from data.build import engine, listen, manifest, phrases, voices
-from data.build.engine import SAMPLE_RATE, UNIT_SAMPLES, Timing
+from data.build.engine import UNIT_SAMPLES, Timing
 
 DATA = Path(__file__).resolve().parents[1]
 TEXTS = Path(__file__).with_name("texts")
