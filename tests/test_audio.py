@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils import audio
-from tests.places import real_folder
 
 
 def tone(seconds=1.0, rate=16000, hz=440.0, level=0.3):
@@ -38,14 +37,6 @@ def test_stereo_at_another_rate_becomes_mono_at_16_khz(tmp_path):
 def test_a_long_file_can_be_read_in_part(tmp_path):
     path = audio.save(tmp_path / "long.wav", np.zeros(16000 * 60, np.float32))
     assert len(audio.load(path, max_seconds=1.5)) == 24000
-
-
-@pytest.mark.real
-def test_real_recordings_load_without_loss():
-    path = sorted((real_folder() / "librispeech").glob("*.flac"))[0]
-    samples, rate = audio.load_native(path)
-    np.testing.assert_array_equal(audio.load(path), samples)
-    assert rate == 16000
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ def auc(model, pairs):
     return roc_auc_score(np.concatenate(truth), np.concatenate(scores))
 
 
-@pytest.mark.real
 def test_it_hears_real_speech_in_real_noise_and_an_untrained_one_does_not(shipped):
     speech = [r.audio[:80000] for r in data.real("librispeech", "test")[::5]]
     noises = [r.audio for r in data.real("esc10", "test")[:8]]
