@@ -108,9 +108,9 @@ def _scoreboard(arguments: argparse.Namespace) -> int:
 
 
 def _enhance(arguments: argparse.Namespace) -> int:
-    from course_utils import checkpoints, denoise
+    from course_utils import checkpoints, streaming
 
-    print(denoise.denoise(arguments.source, arguments.target, checkpoints.load("enhancement")))
+    print(streaming.process_file(arguments.source, arguments.target, checkpoints.load("enhancement")))
     return 0
 
 

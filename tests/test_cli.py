@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from course_utils import audio, checkpoints, cli, denoise, music
+from course_utils import audio, checkpoints, cli, music, streaming
 
 
 class Halver:
@@ -107,7 +107,7 @@ def test_an_hour_is_cleaned_in_bounded_memory(tmp_path):
     script = f"""
 import resource, sys
 import numpy as np, soundfile
-from course_utils import denoise
+from course_utils import streaming
 
 class Same:
     def stream(self): return self
@@ -121,7 +121,7 @@ for count in minutes:
     with soundfile.SoundFile(r"{tmp_path}/noisy.wav", "w", 16000, 1) as file:
         for _ in range(count):
             file.write(noise)
-    denoise.denoise(r"{tmp_path}/noisy.wav", r"{tmp_path}/clean.wav", Same(), progress=False)
+    streaming.process_file(r"{tmp_path}/noisy.wav", r"{tmp_path}/clean.wav", Same(), progress=False)
     assert soundfile.info(r"{tmp_path}/clean.wav").frames == count * len(noise)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 print(peaks[1] / peaks[0])
@@ -278,6 +278,6 @@ def test_help_says_what_happens_above_8_kilohertz(capsys):
 
 
 def test_a_stream_may_return_nothing_for_a_while():
-    channel = denoise._Channel(Halver(), 8000)
+    channel = streaming._Channel(Halver(), 8000)
     parts = [channel.push(np.ones(10, np.float32)) for _ in range(100)] + [channel.finish()]
     assert len(parts[0]) == 0 and abs(len(np.concatenate(parts)) - 1000) <= 1

@@ -1,4 +1,4 @@
-"""Remove noise from a sound file of any length, with memory for a few seconds of it."""
+"""Any streaming model over a sound file of any length, with memory for a few seconds of it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ BLOCK_SECONDS = 2.0
 """So much of the file is held at once."""
 
 
-class _Stream(Protocol):
-    def push(self, chunk: np.ndarray) -> np.ndarray: ...
+class Stream(Protocol):
+    """What takes sound piece by piece and returns what is ready, perhaps nothing yet."""
 
-    def finish(self) -> np.ndarray: ...
+    def push(self, chunk: np.ndarray) -> np.ndarray:
+        """Take samples (time,) and return those that are ready (time,)."""
+
+    def finish(self) -> np.ndarray:
+        """Return what is still inside. The stream is used up."""
 
 
-class StreamingEnhancer(Protocol):
+class StreamingModel(Protocol):
     """A model with `stream()`, for example `checkpoints.load("enhancement")`."""
 
-    def stream(self) -> _Stream:
+    def stream(self) -> Stream:
         """A fresh stream at 16 kHz, with as many samples out as in."""
 
 
 class _Channel:
     """One channel at the rate of the file: to 16 kHz, through the model, and back."""
 
-    def __init__(self, model: StreamingEnhancer, sample_rate: int):
-        self._stages: list[_Stream] = [model.stream()]
+    def __init__(self, model: StreamingModel, sample_rate: int):
+        self._stages: list[Stream] = [model.stream()]
         if sample_rate != audio.SAMPLE_RATE:
             there = audio.StreamingResampler(sample_rate, audio.SAMPLE_RATE)
             back = audio.StreamingResampler(audio.SAMPLE_RATE, sample_rate)
@@ -104,13 +108,12 @@ def _blocks(source: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
         yield block
 
 
-def denoise(
-    source: str | os.PathLike, target: str | os.PathLike, model: StreamingEnhancer, progress: bool = True
+def process_file(
+    source: str | os.PathLike, target: str | os.PathLike, model: StreamingModel, progress: bool = True
 ) -> Path:
-    """Write `source` without its noise to `target`: same length, sample rate and channels, sample by sample in time.
+    """Write what `model` makes of `source` to `target`: same length, sample rate and channels, in time to the sample.
 
-    The model works at 16 kHz, so only what lies below 8 kHz can be cleaned; what lies above is dropped, because
-    noise is most of it. Each channel has a stream of its own. Format and sample format stay where the ending of
+    The model works at 16 kHz, so what lies above 8 kHz is dropped. Each channel has a stream of its own. Format and sample format stay where the ending of
     `target` allows. An existing `target` is replaced once the new one is complete.
 
     Args:
@@ -153,7 +156,7 @@ def _copy(
     reader: soundfile.SoundFile,
     writer: soundfile.SoundFile,
     name: str,
-    model: StreamingEnhancer,
+    model: StreamingModel,
     progress: bool,
 ) -> None:
     rate = reader.samplerate
