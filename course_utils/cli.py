@@ -108,9 +108,16 @@ def _scoreboard(arguments: argparse.Namespace) -> int:
 
 
 def _enhance(arguments: argparse.Namespace) -> int:
-    from course_utils import checkpoints, streaming
+    import warnings
 
-    print(streaming.process_file(arguments.source, arguments.target, checkpoints.load("enhancement")))
+    from course_utils import audio, checkpoints, streaming
+
+    model = checkpoints.load("enhancement")
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", audio.AudioWarning)
+        print(streaming.process_file(arguments.source, arguments.target, model))
+    for note in notes:
+        print(f"course: {note.message}", file=sys.stderr)
     return 0
 
 
@@ -147,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
 
     def add(name: str, run, about: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, interrupted="interrupted")
         return command
 
     add("doctor", _doctor, "look at this machine: what is OK, and what to do about the rest")
@@ -160,10 +167,12 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("name", nargs="?")
     command.add_argument("--accept-licence", action="store_true", help="agree to the licence shown")
+    command.set_defaults(interrupted="interrupted; what was finished is kept")
     command = add("train", _train, "train a shipped checkpoint again, with the recipe of its notebook")
     command.add_argument("name", help="name of the module in course_utils/models")
     command.add_argument("--steps", type=int, default=None, help="another number of steps (epochs for g2p)")
     command.add_argument("--synthetic", action="store_true", help="enhancement: without real recordings")
+    command.set_defaults(interrupted="interrupted; what was finished is kept")
     command = add("export", _export, "write the models of the notebooks to course_utils/models")
     command.add_argument("--check", action="store_true", help="only say whether they are stale")
     command = add("ladder", _ladder, "train the rungs between naive and final model again, and record them")
@@ -172,10 +181,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
     command.add_argument("--steps", type=int, default=None, help="another number of training steps")
     command.add_argument("--again", action="store_true", help="train also what is recorded already")
+    command.set_defaults(interrupted="interrupted; what was finished is kept")
     command = add("scoreboard", _scoreboard, "measure what is missing or stale, and write the tables")
     command.add_argument("topic", nargs="?", choices=["enhancement", "music"], metavar="TOPIC")
     command.add_argument("--check", action="store_true", help="measure nothing, only say what is stale")
     command.add_argument("--again", action="store_true", help="measure everything")
+    command.set_defaults(interrupted="interrupted; what was finished is kept")
     command = add(
         "enhance",
         _enhance,
@@ -185,6 +196,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("source", metavar="SOURCE", help="noisy file")
     command.add_argument("target", metavar="TARGET", help="cleaned file; its ending says the format")
+    command.set_defaults(
+        interrupted="interrupted; nothing was written, and what TARGET was before it still is"
+    )
     command = add("compose", _compose, "write a chorale of one's own as a MIDI file")
     command.add_argument("target", metavar="OUT.MID")
     command.add_argument("--wav", metavar="OUT.WAV", help="also as sound")
@@ -208,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
+        print(arguments.interrupted, file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         print(f"course: {error}", file=sys.stderr)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +12,8 @@ import numpy as np
 import soundfile
 from tqdm.auto import tqdm
 
-from course_utils import audio
-
-BLOCK_SECONDS = 2.0
-"""So much of the file is held at once."""
+from course_utils import audio, audio_files
+from course_utils.audio_files import AudioError, SoundReader, SoundWriter
 
 
 class Stream(Protocol):
@@ -57,55 +55,22 @@ class _Channel:
         return rest
 
 
-def _format(source: soundfile.SoundFile, target: Path) -> tuple[str, str]:
-    """Format and subtype for `target`: those of the source where its ending allows them."""
-    ending = target.suffix.lower().lstrip(".")
-    if Path(str(source.name)).suffix.lower().lstrip(".") == ending:
-        return source.format, source.subtype
-    if ending == "opus":
-        return "OGG", "OPUS"
-    wanted = {"aif": "AIFF"}.get(ending, ending.upper())
-    if wanted not in soundfile.available_formats() or wanted == "RAW":
-        raise audio.AudioError(
-            f"{target.name}: the ending says the format, and {target.suffix or 'none'!r} is not one that can be "
-            "written; use .wav, .flac, .ogg, .opus or .mp3"
-        )
-    if soundfile.check_format(wanted, source.subtype):
-        return wanted, source.subtype
-    return wanted, soundfile.default_subtype(wanted)
+_WAVS = {"WAV", "WAVEX", "RF64"}
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to, which takes its place if all goes well and is removed if not."""
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _blocks(source: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
-    """Samples (time, channels), block by block, after a look at each."""
-    seen = 0
-    while True:
-        try:
-            block = source.read(round(BLOCK_SECONDS * source.samplerate), dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise audio.AudioError(
-                f"{name} is damaged {seen / source.samplerate:.2f} s after its beginning: {error}"
-            ) from error
-        if len(block) == 0:
-            return
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            place = (seen + int(np.argmin(finite))) / source.samplerate
-            raise audio.AudioError(
-                f"{name}: what stands at {place:.3f} s is not a finite number; cut it out or replace it first"
-            )
-        seen += len(block)
-        yield block
+def _formats(source: SoundReader, target: Path) -> list[tuple[str, str | None]]:
+    """(Format, subtype) for `target`, best first: those of the source as far as the ending of `target` allows."""
+    wanted, subtype = audio_files.format_of(target)
+    if {source.format, wanted} <= _WAVS:
+        wanted = source.format
+    if wanted in _WAVS and 8 * (source.frames or 0) * source.channels > 2**32:
+        wanted = "RF64"  # without the limit of 4 GB
+    # libsndfile can read more subtypes in a format than it can write: MP3 in a WAV for example.
+    same = source.format == wanted or source.subtype.startswith(("PCM_", "FLOAT", "DOUBLE"))
+    if subtype is None and same:
+        if soundfile.check_format(wanted, source.subtype):
+            subtype = source.subtype
+    return [(wanted, subtype), (wanted, None)]
 
 
 def process_file(
@@ -113,8 +78,10 @@ def process_file(
 ) -> Path:
     """Write what `model` makes of `source` to `target`: same length, sample rate and channels, in time to the sample.
 
-    The model works at 16 kHz, so what lies above 8 kHz is dropped. Each channel has a stream of its own. Format and sample format stay where the ending of
-    `target` allows. An existing `target` is replaced once the new one is complete.
+    The model works at 16 kHz, so what lies above 8 kHz is dropped. Each channel has a stream of its own. Format
+    and sample format stay where the ending of `target` allows. A result above full scale is made softer as a
+    whole, with an `AudioWarning`, unless its samples are floats. An existing `target` is replaced once the new one
+    is complete. On the way the folder of `target` needs room for the sound as 32-bit floats.
 
     Args:
         source: any file that libsndfile reads.
@@ -126,56 +93,54 @@ def process_file(
         AudioError: missing, not audio, damaged, empty, NaN inside, the same file twice, or not writable.
     """
     source, target = Path(source), Path(target)
-    with audio._open(source) as reader:
+    with SoundReader(source) as reader:
         if target.exists() and os.path.samefile(source, target):
-            raise audio.AudioError(
-                f"{target} is the input itself, which is never overwritten; name another file"
-            )
-        if not target.parent.is_dir():
-            raise audio.AudioError(f"can not write {target}: there is no folder {target.parent}")
-        if target.is_dir():
-            raise audio.AudioError(f"can not write {target}: it is a folder")
-        if reader.frames == 0:
-            raise audio.AudioError(f"{source} holds no samples")
-        file_format, subtype = _format(reader, target)
-        with _replacing(target) as part:
-            try:
-                writer = soundfile.SoundFile(
-                    part, "w", reader.samplerate, reader.channels, subtype, format=file_format
-                )
-            except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-                raise audio.AudioError(
-                    f"can not write {target} ({error}); .wav and .flac take every rate and number of channels"
-                ) from error
-            with writer:
-                _copy(reader, writer, str(source), model, progress)
+            raise AudioError(f"{target} is the input itself, which is never overwritten; name another file")
+        formats = _formats(reader, target)
+        with SoundWriter(target, reader.sample_rate, reader.channels, formats) as writer:
+            # Only at the end it is known how loud the loudest sample is.
+            with audio_files.Spool(target, reader.channels) as kept:
+                for samples in _processed(reader, model, progress):
+                    kept.write(samples)
+                gain = np.float32(1.0)
+                if kept.peak > 1 and writer.subtype not in ("FLOAT", "DOUBLE"):
+                    gain = np.float32(0.99 / kept.peak)
+                    warnings.warn(
+                        f"{target} is {-20 * np.log10(gain):.1f} dB softer than what came out of the model: its "
+                        f"peak of {kept.peak:.3g} is above full scale and would clip",
+                        audio_files.AudioWarning,
+                        stacklevel=2,
+                    )
+                for samples in kept.blocks():
+                    writer.write(samples * gain)
     return target
 
 
-def _copy(
-    reader: soundfile.SoundFile,
-    writer: soundfile.SoundFile,
-    name: str,
-    model: StreamingModel,
-    progress: bool,
-) -> None:
-    rate = reader.samplerate
+def _processed(reader: SoundReader, model: StreamingModel, progress: bool) -> Iterator[np.ndarray]:
+    """What the model makes of the file, (time, channels), block by block: as many samples in all as the file has."""
+    rate = reader.sample_rate
     channels = [_Channel(model, rate) for _ in range(reader.channels)]
     taken = written = 0
-
-    def write(parts: list[np.ndarray], at_most: int) -> int:
-        # Resampling there and back may round the length up or down by a sample.
-        samples = np.stack(parts, axis=1)[:at_most]
-        writer.write(samples)
-        return len(samples)
-
-    with tqdm(
-        total=round(reader.frames / rate), desc="cleaning", unit=" s", delay=1, disable=not progress
-    ) as bar:
-        for block in _blocks(reader, name):
+    seconds = round(reader.frames / rate) if reader.frames else None
+    with tqdm(total=seconds, desc="cleaning", unit=" s", delay=1, disable=not progress) as bar:
+        for block in reader.blocks():
+            _check_finite(block, f"{reader.name}: what stands", taken, rate)
             taken += len(block)
             parts = [channel.push(block[:, i]) for i, channel in enumerate(channels)]
-            written += write(parts, taken - written)
+            # Resampling there and back may round the length up or down by a sample.
+            samples = np.stack(parts, axis=1)[: taken - written]
+            _check_finite(samples, f"{reader.name}: what the model makes of it", written, rate)
+            written += len(samples)
+            yield samples
             bar.update(taken // rate - bar.n)
-        written += write([channel.finish() for channel in channels], taken - written)
-    writer.write(np.zeros((taken - written, reader.channels), np.float32))
+    rest = np.stack([channel.finish() for channel in channels], axis=1)[: taken - written]
+    _check_finite(rest, f"{reader.name}: what the model makes of it", written, rate)
+    yield rest
+    yield np.zeros((taken - written - len(rest), reader.channels), np.float32)
+
+
+def _check_finite(samples: np.ndarray, what: str, offset: int, rate: int) -> None:
+    finite = np.isfinite(samples).all(axis=1)
+    if not finite.all():
+        place = (offset + int(np.argmin(finite))) / rate
+        raise AudioError(f"{what} at {place:.3f} s is not a finite number; cut it out or replace it first")
