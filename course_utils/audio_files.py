@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 import secrets
+import struct
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ class _Forward(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+class _Bytes(io.BytesIO):
+    """Bytes for libsndfile, which seeks before the beginning where a file is damaged."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
 
 
 class SoundReader:
@@ -129,7 +140,8 @@ class SoundReader:
                         f"{self.channels} channels at {rate} Hz become {self._file.channels} at "
                         f"{self._file.samplerate} Hz; separate them, or let ffmpeg convert it"
                     )
-            while (count := min(step, int(end - seen) if end < 2**62 else step)) > 0:
+            left = min(end - seen, self._file.frames)  # beyond its end a FLAC file "lost sync"
+            while (count := int(min(step, left))) > 0:
                 try:
                     block = self._file.read(count, dtype="float32", always_2d=True)
                 except soundfile.LibsndfileError as error:
@@ -139,7 +151,7 @@ class SoundReader:
                     ) from error
                 if len(block) == 0:
                     break
-                seen += len(block)
+                seen, left = seen + len(block), left - len(block)
                 yield block
         if seen == 0:
             raise AudioError(self._why_empty())
@@ -176,12 +188,12 @@ class SoundReader:
 
     def _handle(self) -> BinaryIO | mmap.mmap:
         if not isinstance(self._content, mmap.mmap):
-            return io.BytesIO(self._content)
+            return _Bytes(self._content)
         self._content.seek(0)
         return self._content
 
     def _part(self, index: int) -> BinaryIO:
-        return io.BytesIO(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
+        return _Bytes(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
 
     def _recover(self) -> None:
         """Read an unfinished WAV as if its data reached to the end of the file, which they do."""
@@ -274,12 +286,24 @@ def _part_starts(content: bytes | mmap.mmap, file_format: str) -> list[int]:
     ):  # streams that play at the same time begin with a page each, one behind the other
         ends = [0, *(_page_end(content, head) for head in heads)]
         heads = [head for head, end in zip(heads, ends, strict=False) if head != end or head == 0]
+    if file_format == "MP3":  # and one without a table of contents may follow
+        ends = [_mp3_end(content, head) for head in heads]
+        heads = sorted(
+            {*heads, *(end for end in ends if content[end : end + 2] == content[heads[0] : heads[0] + 2])}
+        )
     return [0, *heads[1:]]
 
 
 def _page_end(content: bytes | mmap.mmap, start: int) -> int:
     lengths = content[start + 27 : start + 27 + content[start + 26]] if start + 27 < len(content) else b""
     return start + 27 + len(lengths) + sum(lengths)
+
+
+def _mp3_end(content: bytes | mmap.mmap, start: int) -> int:
+    """Where the sound ends whose table of contents is in the frame at `start`; 0 if it does not say."""
+    frame = content[start : start + 60]
+    flags, *_, size = struct.unpack_from(">III", frame, re.search(b"Xing|Info", frame).end())
+    return start + size if flags & 3 == 3 else 0
 
 
 def _unfinished_data(content: bytes | mmap.mmap) -> int | None:
@@ -431,7 +455,7 @@ class SoundWriter:
                 self._disk.seek(0)
                 self._disk.truncate()
         raise AudioError(
-            f"can not write {self.target} with {channels} channels at {rate} Hz "
+            f"can not write {self.target} at {rate} Hz with {channels} channel(s) "
             f"({getattr(reason, 'error_string', reason)}); .wav takes every rate and number of channels"
         ) from reason
 
@@ -462,13 +486,14 @@ class Spool:
 
     def __init__(self, target: Path, channels: int):
         self.target, self.channels, self.peak = target, channels, 0.0
-        self._file = tempfile.TemporaryFile(dir=os.path.realpath(target.parent))
+        self._file = tempfile.TemporaryFile(dir=target.parent)
 
     def write(self, samples: np.ndarray) -> None:
         """Append samples."""
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
         try:
             self._file.write(samples.astype(np.float32).tobytes())
+            self._file.flush()
         except OSError as error:
             raise AudioError(f"can not write {self.target}: {_plain(error)}") from error
 
@@ -482,7 +507,8 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # the disk is still full
+            self._file.close()
 
 
 def put(file: soundfile.SoundFile, samples: np.ndarray) -> None:
