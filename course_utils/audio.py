@@ -275,12 +275,12 @@ def encode(waveform: np.ndarray, format: str = "mp3", sample_rate: int = SAMPLE_
     """
     waveform, buffer = _within_full_scale(waveform), io.BytesIO()
     file_format, subtype = audio_files.format_of(Path(f"sound.{format}"))
-    rate = check_rate(sample_rate)
+    rate = check_rate(sample_rate, whole=True)
     try:
-        with soundfile.SoundFile(buffer, "w", int(rate), 1, subtype, format=file_format) as file:
+        with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=file_format) as file:
             audio_files.put(file, waveform)
     except (soundfile.LibsndfileError, ValueError) as error:
-        raise AudioError(f"can not encode {format} at {rate} Hz: {error}") from error
+        raise AudioError(f"can not encode {format} at {rate} Hz: {audio_files.reason_of(error)}") from error
     return buffer.getvalue()
 
 

@@ -42,8 +42,8 @@ class AudioWarning(UserWarning):
     """A sound that can be used, but is not what it seems to be."""
 
 
-def check_rate(sample_rate: float, name: str = "the sample rate") -> float:
-    """Return `sample_rate`, in Hz, if it is a number between 1 kHz and 384 kHz.
+def check_rate(sample_rate: float, name: str = "the sample rate", whole: bool = False) -> float:
+    """Return `sample_rate`, in Hz, if it is a number between 1 kHz and 384 kHz (`whole`: and an integer).
 
     Raises:
         AudioError: it is not.
@@ -53,7 +53,9 @@ def check_rate(sample_rate: float, name: str = "the sample rate") -> float:
         raise AudioError(f"{name} must be a number in Hz, got {sample_rate!r}")
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise AudioError(f"{name} must be from {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
-    return sample_rate
+    if whole and sample_rate != int(sample_rate):
+        raise AudioError(f"{name} of a file must be a whole number, got {sample_rate}")
+    return int(sample_rate) if whole else sample_rate
 
 
 def name_of(source: Source) -> str:
@@ -70,16 +72,6 @@ class _Forward(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
-
-
-class _Bytes(io.BytesIO):
-    """Bytes for libsndfile, which seeks before the beginning where a file is damaged."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except ValueError:
-            return self.tell()
 
 
 class SoundReader:
@@ -136,7 +128,7 @@ class SoundReader:
                 self._file = self._open(self._part(index))
                 if (self._file.samplerate, self._file.channels) != (rate, self.channels):
                     raise AudioError(
-                        f"{self.name} was joined from files of different kinds: at {seen / rate:.2f} s "
+                        f"{self.name}: joined from files of different kinds: at {seen / rate:.2f} s "
                         f"{self.channels} channels at {rate} Hz become {self._file.channels} at "
                         f"{self._file.samplerate} Hz; separate them, or let ffmpeg convert it"
                     )
@@ -157,9 +149,7 @@ class SoundReader:
             raise AudioError(self._why_empty())
         missing = min(self.frames or 0, end) - seen
         if missing > 0.1 * rate:
-            _warn(
-                f"{self.name} is cut off: it ends {missing / rate:.2f} s before the end that its header says"
-            )
+            _warn(f"{self.name}: cut off, it ends {missing / rate:.2f} s before the end that its header says")
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
@@ -182,18 +172,18 @@ class SoundReader:
         except (soundfile.LibsndfileError, TypeError) as error:
             reason = getattr(error, "error_string", error)
             raise AudioError(
-                f"{self.name} can not be read as sound ({str(reason).rstrip('.')}); wav, flac, ogg, opus, mp3 and "
+                f"{self.name}: can not be read as sound ({str(reason).rstrip('.')}); wav, flac, ogg, opus, mp3 and "
                 "aiff work. Convert other formats first, for example: ffmpeg -i input.m4a output.wav"
             ) from error
 
     def _handle(self) -> BinaryIO | mmap.mmap:
         if not isinstance(self._content, mmap.mmap):
-            return _Bytes(self._content)
+            return io.BytesIO(self._content)
         self._content.seek(0)
         return self._content
 
     def _part(self, index: int) -> BinaryIO:
-        return _Bytes(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
+        return io.BytesIO(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
 
     def _recover(self) -> None:
         """Read an unfinished WAV as if its data reached to the end of the file, which they do."""
@@ -214,9 +204,9 @@ class SoundReader:
     def _why_empty(self) -> str:
         size = len(self._content)
         if size < 1000:  # as long as a header
-            return f"{self.name} holds no samples"
+            return f"{self.name}: holds no samples"
         return (
-            f"{self.name} holds no samples that can be read, although it has {size} bytes: it is cut off, or the "
+            f"{self.name}: holds no samples that can be read, although it has {size} bytes: it is cut off, or the "
             "recorder was stopped before it finished the header. ffmpeg may be able to recover it: ffmpeg -i "
             "input output.wav"
         )
@@ -237,7 +227,9 @@ def _content(source: Source, name: str) -> bytes | mmap.mmap:
     else:
         raise AudioError(f"expected a path, bytes or an open binary file, got {type(source).__name__}")
     if len(content) == 0:
-        raise AudioError(f"{name} is an empty file (0 bytes): what should have written it failed")
+        raise AudioError(
+            f"{name}: can not be read as sound: it is an empty file (0 bytes), what should have written it failed"
+        )
     return content
 
 
@@ -252,7 +244,7 @@ def _mapped(path: Path) -> bytes | mmap.mmap:
     except FileNotFoundError as error:
         raise AudioError(f"no such file: {path} (looked in {Path.cwd()})") from error
     except OSError as error:
-        raise AudioError(f"{path} can not be opened: {_plain(error)}") from error
+        raise AudioError(f"{path} can not be opened: {reason_of(error)}") from error
 
 
 def _all_of(file: BinaryIO, name: str) -> bytes | mmap.mmap:
@@ -263,7 +255,7 @@ def _all_of(file: BinaryIO, name: str) -> bytes | mmap.mmap:
             file.seek(0)
         content = file.read()
     if not isinstance(content, bytes):
-        raise AudioError(f"{name} was opened as text; open it with mode 'rb'")
+        raise AudioError(f"{name}: opened as text; open it with mode 'rb'")
     return content
 
 
@@ -330,6 +322,8 @@ def format_of(target: Path) -> tuple[str, str | None]:
     Raises:
         AudioError: none that can be written.
     """
+    if os.path.isdir(target):
+        raise AudioError(f"can not write {target}: it is a folder")
     ending = target.suffix.lower().lstrip(".")
     if ending == "opus":
         return "OGG", "OPUS"
@@ -383,22 +377,18 @@ class SoundWriter:
         formats: list[tuple[str, str | None]] | None = None,
     ):
         self.target = Path(target)
-        rate = check_rate(sample_rate)
-        if rate != int(rate):
-            raise AudioError(
-                f"can not write {target}: a file has a whole number of samples per second, got {rate}"
-            )
+        rate = check_rate(sample_rate, whole=True)
         formats = formats or [format_of(self.target)]
         # A link stays a link, and the file it leads to is replaced.
         self._place = Path(os.path.realpath(self.target))
-        self._check_place()
         self._part = self._place.with_name(f".{secrets.token_hex(8)}.part")
         try:
+            self._check_place()
             self._disk = _Disk(self._part, "x")
         except OSError as error:
             raise self._failure(error) from error
         try:
-            self._file = self._first(formats, int(rate), channels)
+            self._file = self._first(formats, rate, channels)
         except BaseException:
             self._drop()
             raise
@@ -463,8 +453,6 @@ class SoundWriter:
         target, place = self.target, self._place
         if not place.parent.is_dir():
             raise AudioError(f"can not write {target}: there is no folder {target.parent}")
-        if place.is_dir():
-            raise AudioError(f"can not write {target}: it is a folder")
         if place.exists():
             if not place.is_file():
                 raise AudioError(f"can not write {target}: it is a device or a pipe, not a file")
@@ -474,7 +462,7 @@ class SoundWriter:
     def _failure(self, error: BaseException) -> BaseException:
         if not isinstance(error, Exception):
             return error  # Ctrl-C
-        return AudioError(f"can not write {self.target}: {_plain(error)}")
+        return AudioError(f"can not write {self.target}: {reason_of(error)}")
 
 
 class Spool:
@@ -495,7 +483,7 @@ class Spool:
             self._file.write(samples.astype(np.float32).tobytes())
             self._file.flush()
         except OSError as error:
-            raise AudioError(f"can not write {self.target}: {_plain(error)}") from error
+            raise AudioError(f"can not write {self.target}: {reason_of(error)}") from error
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of them from the beginning, block by block."""
@@ -517,6 +505,7 @@ def put(file: soundfile.SoundFile, samples: np.ndarray) -> None:
         file.write(samples[start : start + 2**16])
 
 
-def _plain(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What the system or libsndfile says went wrong, to be put into a sentence."""
     reason = str(getattr(error, "strerror", None) or getattr(error, "error_string", error))
     return reason[:1].lower() + reason[1:]
