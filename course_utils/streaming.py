@@ -143,4 +143,4 @@ def _check_finite(samples: np.ndarray, what: str, offset: int, rate: int) -> Non
     finite = np.isfinite(samples).all(axis=1)
     if not finite.all():
         place = (offset + int(np.argmin(finite))) / rate
-        raise AudioError(f"{what} at {place:.3f} s is not a finite number; cut it out or replace it first")
+        raise AudioError(f"{what} at {place:.3f} s is not a finite number; cut that out first")
