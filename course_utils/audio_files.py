@@ -186,16 +186,15 @@ class SoundReader:
         return io.BytesIO(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
 
     def _recover(self) -> None:
-        """Read an unfinished WAV as if its data reached to the end of the file, which they do."""
+        """Read an unfinished WAV as what it is: with data up to the end of the file."""
         place = _unfinished_data(self._content)
         if place is None:
             return
         size = min(len(self._content) - place - 8, 2**32 - 2) // 2 * 2  # a chunk of odd size would be padded
         if isinstance(self._content, bytes):
             self._content = bytearray(self._content)
-        self._content[place + 4 : place + 8] = size.to_bytes(
-            4, "little"
-        )  # of a private copy, not of the file
+        # Of a private copy, not of the file.
+        self._content[place + 4 : place + 8] = size.to_bytes(4, "little")
         self._file = self._open(self._handle())
         _warn(
             f"{self.name}: the recorder never finished its header, so all {size} bytes behind it are taken as sound"
@@ -273,16 +272,15 @@ def _part_starts(content: bytes | mmap.mmap, file_format: str) -> list[int]:
     """Where the files begin that were joined to this one; [0] for a file that is one."""
     pattern = _PART_STARTS.get(file_format)
     heads = [match.start() for match in pattern.finditer(content)] if pattern else []
-    if (
-        file_format == "OGG"
-    ):  # streams that play at the same time begin with a page each, one behind the other
+    if file_format == "OGG":
+        # Streams that play at the same time begin with a page each, one behind the other.
         ends = [0, *(_page_end(content, head) for head in heads)]
         heads = [head for head, end in zip(heads, ends, strict=False) if head != end or head == 0]
-    if file_format == "MP3":  # and one without a table of contents may follow
+    if file_format == "MP3" and heads:
+        # A file without a table of contents may follow: its frames begin as those of the first do.
+        sync = content[heads[0] : heads[0] + 2]
         ends = [_mp3_end(content, head) for head in heads]
-        heads = sorted(
-            {*heads, *(end for end in ends if content[end : end + 2] == content[heads[0] : heads[0] + 2])}
-        )
+        heads = sorted({*heads, *(end for end in ends if content[end : end + 2] == sync)})
     return [0, *heads[1:]]
 
 
@@ -293,7 +291,7 @@ def _page_end(content: bytes | mmap.mmap, start: int) -> int:
 
 def _mp3_end(content: bytes | mmap.mmap, start: int) -> int:
     """Where the sound ends whose table of contents is in the frame at `start`; 0 if it does not say."""
-    frame = content[start : start + 60]
+    frame = content[start : start + 60] + bytes(12)  # it may be cut off
     flags, *_, size = struct.unpack_from(">III", frame, re.search(b"Xing|Info", frame).end())
     return start + size if flags & 3 == 3 else 0
 
@@ -329,7 +327,8 @@ def format_of(target: Path) -> tuple[str, str | None]:
         return "OGG", "OPUS"
     others = {"aif": "AIFF", "aifc": "AIFF", "oga": "OGG", "snd": "AU", "wave": "WAV"}
     wanted = others.get(ending, ending.upper())
-    if wanted not in soundfile.available_formats() or wanted == "RAW":
+    # RAW has no header, and SD2 keeps it in a second file.
+    if wanted not in soundfile.available_formats() or wanted in ("RAW", "SD2"):
         raise AudioError(
             f"can not write {target}: the ending says the format, and {target.suffix or 'none'!r} is not one that "
             f"can be written; use {ENDINGS}"

@@ -94,7 +94,7 @@ def process_file(
     """
     source, target = Path(source), Path(target)
     with SoundReader(source) as reader:
-        if target.exists() and os.path.samefile(source, target):
+        if os.path.exists(target) and os.path.samefile(source, target):
             raise AudioError(f"{target} is the input itself, which is never overwritten; name another file")
         formats = _formats(reader, target)
         with SoundWriter(target, reader.sample_rate, reader.channels, formats) as writer:

@@ -47,6 +47,9 @@ def test_an_mp3_without_a_table_of_contents_may_follow_one_with():
     whole = encoded("MP3")
     frame = whole.index(whole[:2], 100)  # the first is the table of contents
     assert len(audio.load(whole + whole[frame:])) > 3 * 16000
+    for length in range(10, 60):  # cut off in the table itself
+        with pytest.raises(audio.AudioError):
+            audio.load(whole[:length])
 
 
 def test_files_of_different_kinds_that_were_joined_are_refused():
@@ -162,7 +165,8 @@ def test_a_header_that_claims_ten_hours_and_a_thousand_channels_asks_for_little(
 
 
 @pytest.mark.parametrize(
-    ("rate", "suffix"), [(96000, "mp3"), (44100, "opus"), (10**9, "wav"), (16000, "xyz")]
+    ("rate", "suffix"),
+    [(96000, "mp3"), (44100, "opus"), (10**9, "wav"), (16000, "xyz"), (16000, "raw"), (16000, "sd2")],
 )
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, rate, suffix):
     (tmp_path / f"old.{suffix}").write_bytes(b"old")
