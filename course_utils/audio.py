@@ -213,7 +213,12 @@ class StreamingResampler:
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
         """Take samples (time,) at the first rate, return those ready at the second, perhaps none."""
-        return self._stream.resample_chunk(to_float(chunk))
+        samples = to_float(chunk)
+        if samples.ndim != 1:
+            raise AudioError(
+                f"expected samples of one channel (time,), got {samples.shape}; give each its own stream"
+            )
+        return self._stream.resample_chunk(samples)
 
     def finish(self) -> np.ndarray:
         """Return what is still inside. The object is used up."""

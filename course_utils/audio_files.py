@@ -482,7 +482,10 @@ class Spool:
             self._file.write(samples.astype(np.float32).tobytes())
             self._file.flush()
         except OSError as error:
-            raise AudioError(f"can not write {self.target}: {reason_of(error)}") from error
+            raise AudioError(
+                f"can not write {self.target}: {reason_of(error)} (until it is complete, its folder needs room for "
+                "4 bytes a sample)"
+            ) from error
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of them from the beginning, block by block."""

@@ -191,8 +191,8 @@ def parser() -> argparse.ArgumentParser:
         "enhance",
         _enhance,
         "remove noise from a sound file of any length. Length, sample rate, channels and format stay; what lies "
-        "above 8 kHz is dropped, because the model works below and noise would be most of it. An existing TARGET "
-        "is replaced once the new one is complete",
+        "above 8 kHz is dropped, because the model works below and noise would be most of it. What would clip is made "
+        "softer as a whole. An existing TARGET is replaced once the new one is complete",
     )
     command.add_argument("source", metavar="SOURCE", help="noisy file")
     command.add_argument("target", metavar="TARGET", help="cleaned file; its ending says the format")

@@ -189,6 +189,11 @@ def test_an_impossible_rate_is_refused_at_once_wherever_one_comes_in(rate, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_a_stream_is_of_one_channel():
+    with pytest.raises(audio.AudioError, match="its own stream"):
+        audio.StreamingResampler(8000).push(np.zeros((100, 2)))
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=20), rate=st.sampled_from([8000, 44100, 48000])

@@ -628,6 +628,13 @@ def test_a_stereo_file_of_another_rate_is_converted_and_says_so():
     assert "2 channels mixed to one" in source._note.value
 
 
+def test_an_upload_that_is_not_what_it_seems_says_so_beside_the_button(recwarn):
+    source = AudioInput()
+    source.upload("inverted.wav", file_bytes(np.stack([tone(440), -tone(440)], axis=1)))
+    assert "inverted.wav: its channels cancel" in source._note.value
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

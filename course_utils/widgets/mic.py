@@ -259,6 +259,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
 
     def feed(self, samples: np.ndarray, sample_rate: float = SAMPLE_RATE) -> None:
         """Record these samples (time,) as if they had been spoken: for trying things without a microphone."""
+        audio.check_rate(sample_rate)
         pcm = np.round(np.clip(audio.check(samples, "samples"), -1, 1 - 2**-15) * 2**15).astype("<i2")
         step, name = round(CHUNK_SECONDS * sample_rate), f"feed.{self._attempts}"
         self._receive({"kind": "start", "id": name, "rate": sample_rate})
