@@ -8,24 +8,19 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import os
+import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from IPython.display import HTML
 
-SAMPLE_RATE = 16000
-"""Samples per second of every waveform in the course, in Hz."""
-
-Source = str | os.PathLike | bytes | BinaryIO
-
-
-class AudioError(ValueError):
-    """A sound that can not be used, and what to do about it."""
-
+from course_utils import audio_files
+from course_utils.audio_files import AudioError, AudioWarning, Source, check_rate
+from course_utils.paths import SAMPLE_RATE
 
 # --- check ---------------------------------------------------------------------------------------------
 
@@ -63,55 +58,67 @@ def check(waveform: np.ndarray, name: str = "waveform", min_seconds: float = 0.0
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """Convert integer PCM of any width to float32 between -1 and 1; floats only change their width."""
+    """Convert PCM of 8, 16 or 32 bits to float32 between -1 and 1; floats only change their width.
+
+    Unsigned PCM has silence in the middle of its range (128 for 8 bits).
+
+    Raises:
+        AudioError: 64-bit integers, which are what numpy makes of any list and have no scale, or no real numbers.
+    """
     samples = np.asarray(samples)
-    if samples.dtype == np.uint8:  # 8-bit PCM is unsigned, with silence at 128
-        return (samples.astype(np.float32) - 128.0) / 128.0
-    if samples.dtype.kind == "i":
-        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
-    return samples.astype(np.float32)
+    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
+    if kind in "iu" and bits == 64:
+        raise AudioError(
+            f"{samples.dtype} says nothing about full scale; tell it by the type, for 16-bit PCM: "
+            "samples.astype(numpy.int16)"
+        )
+    if kind in "iu":
+        half = 2.0 ** (bits - 1)
+        return ((samples - half * (kind == "u")) / half).astype(np.float32)
+    if kind != "f":
+        raise AudioError(f"expected samples as real numbers, got {samples.dtype}")
+    with np.errstate(over="ignore"):  # `check` tells of infinity
+        return samples.astype(np.float32, copy=False)
 
 
 def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Average the channels of `samples` (time, channels), as soundfile gives them, to (time,).
+    """Average the channels of `samples` (time, channels), as soundfile gives them, to float32 (time,).
+
+    Integers are scaled as by `to_float`. Channels that cancel each other give an `AudioWarning`.
 
     Raises:
         AudioError: neither one nor two axes, or the axes look swapped (more channels than samples).
     """
     samples = np.asarray(samples)
-    if samples.ndim == 1:
-        return samples
-    if samples.ndim != 2:
+    if samples.ndim not in (1, 2):
         raise AudioError(f"expected samples of shape (time,) or (time, channels), got {samples.shape}")
-    if 0 < samples.shape[0] < samples.shape[1]:
+    if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1]:
         raise AudioError(
             f"expected (time, channels), got {samples.shape}: more channels than samples, so transpose it (samples.T)"
         )
-    return samples.mean(axis=1, dtype=np.float32)
+    return mix_down(samples)
+
+
+def mix_down(samples: np.ndarray, name: str = "the sound") -> np.ndarray:
+    """As `to_mono`, for samples (time,) or (time, channels) whose axes are known, such as those of a file."""
+    samples = to_float(samples)
+    if samples.ndim == 1:
+        return samples
+    with np.errstate(over="ignore", invalid="ignore"):  # `check` tells of infinity and NaN
+        mono = samples.mean(axis=1, dtype=np.float32)
+        # Channels that have nothing in common leave 1/channels of their mean power; less than a quarter of that...
+        cancelled = 4 * samples.shape[1] ** 2 * np.vdot(mono, mono) < np.vdot(samples, samples)
+    if cancelled:
+        warnings.warn(
+            f"{name}: its channels cancel each other when they are averaged (one is wired with the wrong polarity?); "
+            "what is left is not what was recorded. Take one channel instead: audio.load_native(...)[0][:, 0]",
+            AudioWarning,
+            stacklevel=3,
+        )
+    return mono
 
 
 # --- load and save -------------------------------------------------------------------------------------
-
-
-def _open(source: Source) -> soundfile.SoundFile:
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if not path.exists():
-            raise AudioError(f"no such file: {path} (looked in {Path.cwd()})")
-        if path.is_dir():
-            raise AudioError(f"{path} is a folder, not a sound file")
-        name, handle = str(path), str(path)
-    else:
-        name = "the given data"
-        handle = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
-    try:
-        return soundfile.SoundFile(handle)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        reason = getattr(error, "error_string", error)
-        raise AudioError(
-            f"{name} can not be read as sound ({reason}); wav, flac, ogg, opus, mp3 and aiff work. "
-            "Convert other formats first, for example: ffmpeg -i input.m4a output.wav"
-        ) from error
 
 
 def load_native(source: Source, max_seconds: float | None = None) -> tuple[np.ndarray, int]:
@@ -122,53 +129,54 @@ def load_native(source: Source, max_seconds: float | None = None) -> tuple[np.nd
         max_seconds: read at most this much, so that a file of ten hours does not fill the memory.
 
     Raises:
-        AudioError: missing, not audio, or damaged.
+        AudioError: missing, not audio, damaged, empty, or of a sample rate that can not be right.
     """
-    with _open(source) as file:
-        frames = -1 if max_seconds is None else int(max_seconds * file.samplerate)
-        try:
-            samples = file.read(frames, dtype="float32")
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{source if isinstance(source, str) else 'the sound'} is damaged: {error}"
-            ) from error
-        return samples, file.samplerate
+    if max_seconds is None:
+        max_seconds = math.inf
+    if not max_seconds > 0:
+        raise AudioError(f"max_seconds must be above 0, got {max_seconds}")
+    with audio_files.SoundReader(source) as reader:
+        samples = np.concatenate(list(reader.blocks(max_seconds)))
+        return samples[:, 0] if reader.channels == 1 else samples, reader.sample_rate
 
 
 def load(source: Source, max_seconds: float | None = None) -> np.ndarray:
     """Read any sound file as a waveform: mono, 16 kHz, float32 (time,).
 
+    What is not as it should be and can be read all the same gives an `AudioWarning`: channels that cancel each
+    other, a file that is cut off, a header that was never finished.
+
     Raises:
-        AudioError: missing, not audio, damaged, empty, or with NaN inside.
+        AudioError: missing, not audio, damaged, empty, with NaN inside, or of a sample rate that can not be right.
     """
+    name = audio_files.name_of(source)
     samples, sample_rate = load_native(source, max_seconds)
-    if len(samples) == 0:
-        raise AudioError(
-            f"{source if isinstance(source, str | os.PathLike) else 'the sound'} holds no samples"
-        )
-    return check(resample(to_mono(samples), sample_rate, SAMPLE_RATE), "the loaded sound")
+    return resample(check(mix_down(samples, name), name), sample_rate, SAMPLE_RATE)
 
 
 def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
     """Write a waveform; the ending of `path` says the format (wav, flac, ogg, opus, mp3).
 
-    Values beyond -1 and 1 are refused rather than clipped, because clipping is heard and not seen.
+    Values beyond -1 and 1 are refused rather than clipped, because clipping is heard and not seen. A file that is
+    there already is replaced once the new one is complete.
 
     Raises:
-        AudioError: the peak is above full scale, or the format is unknown.
+        AudioError: the peak is above full scale, the format is unknown or does not take this sample rate, or the
+            place can not be written.
     """
-    path, waveform = Path(path), check(waveform)
+    waveform = _within_full_scale(waveform)
+    with audio_files.SoundWriter(path, sample_rate) as file:
+        file.write(waveform)
+    return Path(path)
+
+
+def _within_full_scale(waveform: np.ndarray) -> np.ndarray:
+    waveform = check(waveform)
     peak = float(np.abs(waveform).max(initial=0.0))
     if peak > 1.0:
-        raise AudioError(f"peak {peak:.2f} is above full scale and would clip; divide by {peak:.2f} first")
-    try:
-        if path.suffix.lower() == ".opus":
-            soundfile.write(path, waveform, sample_rate, format="OGG", subtype="OPUS")
-        else:
-            soundfile.write(path, waveform, sample_rate)
-    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-        raise AudioError(f"can not write {path}: {error}; use .wav, .flac, .ogg, .opus or .mp3") from error
-    return path
+        enough = math.ceil(peak * 100) / 100  # rounded up, so that it is enough
+        raise AudioError(f"peak {peak:.4g} is above full scale and would clip; divide by {enough:.2f} first")
+    return waveform
 
 
 # --- rate and level ------------------------------------------------------------------------------------
@@ -181,23 +189,36 @@ def resample(waveform: np.ndarray, from_rate: float, to_rate: float) -> np.ndarr
         waveform: (time,) or (time, channels).
         from_rate: present rate in Hz.
         to_rate: wanted rate in Hz.
+
+    Raises:
+        AudioError: a rate that is not between 1 kHz and 384 kHz, other shapes, or no samples (see `to_float`).
     """
-    if from_rate <= 0 or to_rate <= 0:
-        raise AudioError(f"sample rates must be positive, got {from_rate} and {to_rate}")
-    if from_rate == to_rate or len(waveform) == 0:
-        return np.asarray(waveform, dtype=np.float32)
-    return soxr.resample(np.asarray(waveform, dtype=np.float32), from_rate, to_rate)
+    check_rate(from_rate, "the rate to resample from")
+    check_rate(to_rate, "the rate to resample to")
+    samples = to_float(waveform)
+    if samples.ndim not in (1, 2):
+        raise AudioError(f"expected samples of shape (time,) or (time, channels), got {samples.shape}")
+    if from_rate == to_rate or samples.size == 0:
+        return samples
+    return soxr.resample(samples, from_rate, to_rate)
 
 
 class StreamingResampler:
     """The same resampler for a stream: `push` chunks of any size, then `finish` for the rest."""
 
     def __init__(self, from_rate: float, to_rate: float = SAMPLE_RATE):
+        check_rate(from_rate, "the rate to resample from")
+        check_rate(to_rate, "the rate to resample to")
         self._stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32")
 
     def push(self, chunk: np.ndarray) -> np.ndarray:
         """Take samples (time,) at the first rate, return those ready at the second, perhaps none."""
-        return self._stream.resample_chunk(np.asarray(chunk, dtype=np.float32))
+        samples = to_float(chunk)
+        if samples.ndim != 1:
+            raise AudioError(
+                f"expected samples of one channel (time,), got {samples.shape}; give each its own stream"
+            )
+        return self._stream.resample_chunk(samples)
 
     def finish(self) -> np.ndarray:
         """Return what is still inside. The object is used up."""
@@ -216,13 +237,14 @@ def mix(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add `noise` to `speech` at a signal-to-noise ratio, both powers taken over the whole clip.
 
-    A longer noise is cut, a shorter one repeated; `seed` chooses where it starts (None: at 0).
+    A longer noise is cut, a shorter one repeated; `seed` chooses where it starts (None: at 0). Where that gives
+    nothing but silence, it starts at the next sound.
 
     Returns:
         noisy (time,) and the noise as it was added (time,): `noisy == speech + noise`.
 
     Raises:
-        AudioError: one of them is silent, so that the ratio has no meaning.
+        AudioError: one of them is silent, so that the ratio has no meaning, or no float32 can hold the result.
     """
     speech, noise = check(speech, "speech"), check(noise, "noise")
     if level_db(speech) == float("-inf") or level_db(noise) == float("-inf"):
@@ -234,20 +256,36 @@ def mix(
         if seed is None
         else int(np.random.default_rng(seed).integers(spare + 1 if spare > 0 else len(noise)))
     )
-    noise = np.resize(np.roll(noise, -start), len(speech))
-    gain = 10 ** ((level_db(speech) - level_db(noise) - snr_db) / 20)
-    noise = (noise * gain).astype(np.float32)
-    return speech + noise, noise
+    noise = np.roll(noise, -start)
+    if not noise[: len(speech)].any():
+        noise = np.roll(noise, -np.flatnonzero(noise)[0])
+    noise = np.resize(noise, len(speech))
+    with np.errstate(over="ignore", invalid="ignore"):
+        gain = np.power(10.0, (level_db(speech) - level_db(noise) - snr_db) / 20)
+        noise = (noise * gain).astype(np.float32)
+        noisy = speech + noise
+    if not (np.isfinite(noisy).all() and noise.any()):
+        raise AudioError(f"a signal-to-noise ratio of {snr_db} dB can not be reached with these levels")
+    return noisy, noise
 
 
 # --- listen --------------------------------------------------------------------------------------------
 
 
 def encode(waveform: np.ndarray, format: str = "mp3", sample_rate: int = SAMPLE_RATE) -> bytes:
-    """The bytes of a sound file. "mp3" is small and plays everywhere; "wav" keeps every sample."""
-    buffer = io.BytesIO()
-    # An encoder clips above full scale; `play` and `compare` lower the gain before they come here.
-    soundfile.write(buffer, check(waveform), sample_rate, format=format.upper())
+    """The bytes of a sound file. "mp3" is small and plays everywhere; "wav" keeps every sample.
+
+    Raises:
+        AudioError: the peak is above full scale (`shared_gain` brings it down), or the format is unknown.
+    """
+    waveform, buffer = _within_full_scale(waveform), io.BytesIO()
+    file_format, subtype = audio_files.format_of(Path(f"sound.{format}"))
+    rate = check_rate(sample_rate, whole=True)
+    try:
+        with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=file_format) as file:
+            audio_files.put(file, waveform)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise AudioError(f"can not encode {format} at {rate} Hz: {audio_files.reason_of(error)}") from error
     return buffer.getvalue()
 
 

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     for each in commands.every().values():
         about = f"{each.about}. {each.more}" if each.more else each.about
         sub = parsers.add_parser(each.name, description=about)
-        sub.set_defaults(run=each.run)
+        sub.set_defaults(run=each.run, interrupted=each.interrupted)
         for names, options in each.arguments:
             sub.add_argument(*names, **options)
     return top
@@ -50,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
+        print(arguments.interrupted, file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        print(f"course: {error}", file=sys.stderr)
+        print("\n".join([f"course: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
 
 

@@ -1,6 +1,7 @@
 """Sound in and out: any common format, clear errors, and players that keep the level."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -45,13 +46,15 @@ def test_a_long_file_can_be_read_in_part(tmp_path):
         (lambda p: p / "none.wav", "no such file"),
         (lambda p: p, "is a folder"),
         (lambda p: _write(p / "text.wav", b"not a sound at all"), "can not be read as sound"),
-        (lambda p: _write(p / "empty.wav", b""), "can not be read as sound"),
+        (lambda p: _write(p / "empty.wav", b""), r"empty.wav: .* an empty file \(0 bytes\)"),
         (lambda p: b"\x00" * 50, "can not be read as sound"),
         (lambda p: _wav(p / "zero.wav", np.zeros(0, np.float32)), "holds no samples"),
         (
             lambda p: _wav(p / "nan.wav", np.array([0.1, np.nan, 0.2], np.float32)),
-            "sample 1 is not a finite number",
+            "nan.wav: sample 1 is not a finite number",
         ),
+        (lambda p: io.StringIO("words"), "mode 'rb'"),
+        (lambda p: 7, "expected a path, bytes or an open binary file, got int"),
     ],
 )
 def test_what_is_not_sound_says_so(tmp_path, make, words):
@@ -97,15 +100,42 @@ def test_too_short_is_said_in_seconds():
         audio.check(np.zeros(1600, np.float32), min_seconds=0.5)
 
 
-def test_swapped_axes_are_noticed():
+def test_swapped_axes_are_noticed_in_an_array_and_never_supposed_in_a_file(tmp_path):
     with pytest.raises(audio.AudioError, match="transpose"):
         audio.to_mono(np.zeros((2, 100)))
+    soundfile.write(tmp_path / "short.wav", np.full((3, 6), 0.25), 16000)
+    np.testing.assert_allclose(audio.load(tmp_path / "short.wav"), [0.25] * 3, atol=1e-4)
 
 
-def test_pcm_of_every_width_has_the_same_scale():
-    assert audio.to_float(np.array([-32768, 16384], np.int16)).tolist() == [-1.0, 0.5]
-    assert audio.to_float(np.array([-(2**31)], np.int32)).tolist() == [-1.0]
-    assert audio.to_float(np.array([0, 128, 192], np.uint8)).tolist() == [-1.0, 0.0, 0.5]
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_pcm_of_every_width_has_the_same_scale(bits):
+    half = 2 ** (bits - 1)
+    signed = np.array([-half, 0, half // 2]).astype(f"i{bits // 8}")
+    unsigned = np.array([0, half, half + half // 2]).astype(f"u{bits // 8}")
+    assert audio.to_float(signed).tolist() == audio.to_float(unsigned).tolist() == [-1.0, 0.0, 0.5]
+    assert np.abs(audio.resample(np.repeat(signed, 100), 16000, 8000)).max() < 1.2
+    assert audio.to_mono(np.stack([signed, signed], axis=1)).tolist() == [-1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("samples", [[0, 16384], np.array([1], np.uint64), np.array([True]), np.array(["a"])])
+def test_numbers_without_a_scale_are_refused_wherever_samples_come_in(samples):
+    for take in (audio.to_float, audio.to_mono, lambda x: audio.resample(x, 16000, 8000)):
+        with pytest.raises(audio.AudioError, match=r"full scale|real numbers"):
+            take(samples)
+
+
+@pytest.mark.parametrize("other", [-1.0, -0.97, -0.6])
+def test_channels_that_cancel_give_a_warning(tmp_path, other):
+    soundfile.write(tmp_path / "s.wav", np.stack([tone(), other * tone()], axis=1), 16000)
+    with pytest.warns(audio.AudioWarning, match=r"s.wav: its channels cancel"):
+        audio.load(tmp_path / "s.wav")
+
+
+def test_channels_that_are_only_different_do_not(recwarn):
+    noise = np.random.default_rng(0).normal(0, 0.1, (8000, 6))
+    for samples in (noise, noise * [1, 0, 0, 0, 0, 0], noise[:, :1], np.zeros((100, 2)), noise[:0]):
+        audio.to_mono(samples)
+    assert not recwarn.list
 
 
 def test_saving_above_full_scale_is_refused_and_nothing_is_written(tmp_path):
@@ -114,6 +144,17 @@ def test_saving_above_full_scale_is_refused_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "loud.wav").exists()
     with pytest.raises(audio.AudioError, match=r"use \.wav"):
         audio.save(tmp_path / "x.xyz", tone())
+    with pytest.raises(audio.AudioError, match="would clip"):
+        audio.encode(tone(level=1.5))
+
+
+@pytest.mark.parametrize("peak", [1.0000001, 1.003, 1.19, 1.2, 33.333, 30000.0])
+def test_the_divisor_that_the_message_names_is_enough(tmp_path, peak):
+    waveform = np.array([0.0, -peak], np.float32)
+    with pytest.raises(audio.AudioError) as error:
+        audio.save(tmp_path / "loud.wav", waveform)
+    divisor = float(re.search(r"divide by ([\d.]+)", str(error.value))[1])
+    audio.save(tmp_path / "loud.wav", waveform / divisor)
 
 
 def test_a_tone_keeps_its_level_through_resampling_and_what_can_not_be_kept_is_gone():
@@ -122,6 +163,26 @@ def test_a_tone_keeps_its_level_through_resampling_and_what_can_not_be_kept_is_g
     )
     beyond = audio.resample(tone(rate=48000, hz=10000), 48000, 16000)[800:-800]
     assert audio.level_db(beyond) < -90
+
+
+@pytest.mark.parametrize("rate", [0, -16000, 1, 999, 384001, 1e12, np.inf, np.nan, True, "16000", None, 1j])
+def test_an_impossible_rate_is_refused_at_once_wherever_one_comes_in(rate, tmp_path):
+    for take in (
+        lambda: audio.resample(tone(), rate, 16000),
+        lambda: audio.resample(tone(), 16000, rate),
+        lambda: audio.StreamingResampler(rate),
+        lambda: audio.StreamingResampler(16000, rate),
+        lambda: audio.save(tmp_path / "x.wav", tone(), rate),
+        lambda: audio.encode(tone(), "wav", rate),
+    ):
+        with pytest.raises(audio.AudioError, match="rate"):
+            take()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_is_of_one_channel():
+    with pytest.raises(audio.AudioError, match="its own stream"):
+        audio.StreamingResampler(8000).push(np.zeros((100, 2)))
 
 
 @settings(max_examples=20, deadline=None)
@@ -150,6 +211,27 @@ def test_silence_has_no_ratio_and_the_seed_moves_the_noise():
     noise = np.random.default_rng(1).normal(0, 0.2, 80000).astype(np.float32)
     same, again, other = (audio.mix(tone(), noise, 0, seed=s)[0] for s in (1, 1, 2))
     assert np.array_equal(same, again) and not np.array_equal(same, other)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_a_noise_that_is_silent_where_it_is_cut_is_cut_elsewhere(seed):
+    noise = np.zeros(80000, np.float32)
+    noise[79000:79500] = tone()[:500]
+    noisy, added = audio.mix(tone(), noise, 5, seed)
+    assert audio.level_db(tone()) - audio.level_db(added) == pytest.approx(5, abs=0.01)
+    np.testing.assert_array_equal(noisy, tone() + added)
+
+
+@pytest.mark.parametrize("snr", [np.nan, np.inf, -np.inf, 5000, -5000])
+def test_a_ratio_that_no_float_can_hold_is_refused(snr):
+    with pytest.raises(audio.AudioError, match="can not be reached"):
+        audio.mix(tone(), tone(), snr)
+
+
+@pytest.mark.parametrize("level", [1e-30, 1e-44, 1e30])
+def test_a_noise_of_any_level_can_be_mixed(level):
+    _, added = audio.mix(tone(), np.full(100, level, np.float32), 5)
+    assert audio.level_db(tone()) - audio.level_db(added) == pytest.approx(5, abs=0.01)
 
 
 def test_players_share_one_gain_and_do_not_normalise():

@@ -158,7 +158,7 @@ def test_another_rate_is_resampled_to_16_khz_without_shift(rate):
 
 @pytest.mark.parametrize("rate", [0, -16000, 1e9, float("nan")])
 def test_an_impossible_rate_is_refused(rate):
-    with pytest.raises(audio.AudioError, match="can not be right"):
+    with pytest.raises(audio.AudioError, match="sample rate of the recording"):
         PcmAssembler(rate)
 
 
@@ -626,6 +626,13 @@ def test_a_stereo_file_of_another_rate_is_converted_and_says_so():
     assert waveform.shape == (16000,)
     assert source.source == "your file 'cd.wav' (2 channels mixed to one, resampled from 44100 to 16000 Hz)"
     assert "2 channels mixed to one" in source._note.value
+
+
+def test_an_upload_that_is_not_what_it_seems_says_so_beside_the_button(recwarn):
+    source = AudioInput()
+    source.upload("inverted.wav", file_bytes(np.stack([tone(440), -tone(440)], axis=1)))
+    assert "inverted.wav: its channels cancel" in source._note.value
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

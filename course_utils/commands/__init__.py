@@ -14,6 +14,7 @@ from typing import Any
 
 LEARN = "for learning and using"
 MAINTAIN = "for maintaining the course"
+KEPT = "interrupted; what was finished is kept"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Command:
     more: str
     arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]
     run: Callable[[argparse.Namespace], int]
+    interrupted: str = "interrupted"
 
 
 _COMMANDS: dict[str, Command] = {}
@@ -36,11 +38,16 @@ def argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, An
     return names, options
 
 
-def command(name: str, audience: str, about: str, *arguments, more: str = ""):
-    """Make the function below a sub-command; `more` stands only in its own help."""
+def command(
+    name: str, audience: str, about: str, *arguments, more: str = "", interrupted: str = "interrupted"
+):
+    """Make the function below a sub-command; `more` stands only in its own help.
+
+    `interrupted` is what Ctrl-C says: what is kept, if anything is.
+    """
 
     def register(run: Callable[[argparse.Namespace], int]):
-        _COMMANDS[name] = Command(name, audience, about, more, arguments, run)
+        _COMMANDS[name] = Command(name, audience, about, more, arguments, run, interrupted)
         return run
 
     return register

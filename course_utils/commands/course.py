@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from course_utils.commands import LEARN, argument, command
+from course_utils.commands import KEPT, LEARN, argument, command
 
 
 @command("doctor", LEARN, "look at this machine: what is OK, and what to do about the rest")
@@ -38,6 +38,7 @@ def _install(arguments: argparse.Namespace) -> int:
     "fetch a public data set (asks the network); without NAME: list them",
     argument("name", nargs="?", metavar="NAME", help="as in the list"),
     argument("--accept-licence", action="store_true", help="agree to the licence shown"),
+    interrupted=KEPT,
 )
 def _download(arguments: argparse.Namespace) -> int:
     from course_utils import data

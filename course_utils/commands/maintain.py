@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 from course_utils import paths
-from course_utils.commands import MAINTAIN, argument, command
+from course_utils.commands import KEPT, MAINTAIN, argument, command
 
 
 @command(
@@ -19,6 +19,7 @@ from course_utils.commands import MAINTAIN, argument, command
     argument("--all", action="store_true", help="every checkpoint, one after the other"),
     argument("--steps", type=int, help="a trial of so many steps (epochs for g2p); it replaces nothing"),
     argument("--synthetic", action="store_true", help="enhancement: a trial without real recordings"),
+    interrupted=KEPT,
 )
 def _train(arguments: argparse.Namespace) -> int:
     from course_utils import recipes
@@ -42,6 +43,7 @@ def _train(arguments: argparse.Namespace) -> int:
     argument("--seeds", type=int, default=3, help="how many seeds (3)"),
     argument("--steps", type=int, help="another number of training steps"),
     argument("--again", action="store_true", help="train also what is recorded already"),
+    interrupted=KEPT,
 )
 def _ladder(arguments: argparse.Namespace) -> int:
     from course_utils.record import ladder
@@ -63,6 +65,7 @@ def _ladder(arguments: argparse.Namespace) -> int:
         action="store_true",
         help="measure a sample of what is stale; where no figure changed, mark it fresh",
     ),
+    interrupted=KEPT,
 )
 def _scoreboard(arguments: argparse.Namespace) -> int:
     from course_utils.record import scoreboard, topics

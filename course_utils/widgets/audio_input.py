@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import io
 import threading
+import warnings
 from collections.abc import Mapping
 
 import ipywidgets as widgets
@@ -93,18 +95,20 @@ class AudioInput(HtmlFallback, widgets.VBox):
     # --- inside ----------------------------------------------------------------------------------------
 
     def _read(self, name: str, content: bytes) -> tuple[np.ndarray, str]:
-        # A little more than allowed is enough to see that it is too long, however long it is.
-        try:
-            samples, rate = audio.load_native(bytes(content), max_seconds=self.max_seconds + 1)
+        file = io.BytesIO(content)
+        file.name = name  # for messages
+        with warnings.catch_warnings(record=True) as notes:  # shown below the button, not in a log
+            warnings.simplefilter("always", audio.AudioWarning)
+            # A little more than allowed is enough to see that it is too long, however long it is.
+            samples, rate = audio.load_native(file, max_seconds=self.max_seconds + 1)
             if len(samples) > self.max_seconds * rate:
                 raise audio.AudioError(
-                    f"longer than {self.max_seconds:g} s: cut it, or allow more with AudioInput(max_seconds=...)"
+                    f"{name}: longer than {self.max_seconds:g} s: cut it, or allow more with "
+                    "AudioInput(max_seconds=...)"
                 )
-            mono = audio.resample(audio.to_mono(samples), rate, audio.SAMPLE_RATE)
-            waveform = audio.check(mono, "the sound", min_seconds=0.01)
-        except audio.AudioError as error:
-            raise audio.AudioError(f"{name}: {error}") from error
-        changes = []
+            mono = audio.check(audio.mix_down(samples, name), name)
+        waveform = audio.check(audio.resample(mono, rate, audio.SAMPLE_RATE), name, min_seconds=0.01)
+        changes = [str(note.message) for note in notes]
         if samples.ndim > 1 and samples.shape[1] > 1:
             changes.append(f"{samples.shape[1]} channels mixed to one")
         if rate != audio.SAMPLE_RATE:

@@ -20,7 +20,7 @@ import numpy as np
 import traitlets
 
 from course_utils import audio
-from course_utils.audio import SAMPLE_RATE
+from course_utils.paths import SAMPLE_RATE
 
 from .fallback import HtmlFallback
 
@@ -62,9 +62,8 @@ class PcmAssembler:
     """
 
     def __init__(self, sample_rate: float, max_seconds: float = 30.0, patience: int = 20):
-        if not 1000 <= sample_rate <= 400_000:
-            raise audio.AudioError(f"a sample rate of {sample_rate} Hz can not be right")
-        self.sample_rate, self.patience = sample_rate, patience
+        self.sample_rate = audio.check_rate(sample_rate, "the sample rate of the recording")
+        self.patience = patience
         self._limit = round(max_seconds * sample_rate)
         self._chunks: dict[int, tuple[int, np.ndarray]] = {}
         self._frames = 0  # length of the recording as far as it is known
@@ -260,6 +259,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
 
     def feed(self, samples: np.ndarray, sample_rate: float = SAMPLE_RATE) -> None:
         """Record these samples (time,) as if they had been spoken: for trying things without a microphone."""
+        audio.check_rate(sample_rate)
         pcm = np.round(np.clip(audio.check(samples, "samples"), -1, 1 - 2**-15) * 2**15).astype("<i2")
         step, name = round(CHUNK_SECONDS * sample_rate), f"feed.{self._attempts}"
         self._receive({"kind": "start", "id": name, "rate": sample_rate})
