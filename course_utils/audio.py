@@ -10,7 +10,6 @@ import html
 import io
 import math
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,103 +18,33 @@ import soxr
 from IPython.display import HTML
 
 from course_utils import audio_files
-from course_utils.audio_files import AudioError, AudioWarning, Source, check_rate
+from course_utils.audio_files import Source
 from course_utils.paths import SAMPLE_RATE
+from course_utils.waveform import AudioError, AudioWarning, check, check_rate, mix_down, to_float, to_mono
 
-# --- check ---------------------------------------------------------------------------------------------
-
-
-def check(waveform: np.ndarray, name: str = "waveform", min_seconds: float = 0.0) -> np.ndarray:
-    """Return `waveform` as a 1-D float32 array (time,), or say what is wrong with it.
-
-    Integers are refused, because their scale is unknown: `to_float` converts PCM.
-
-    Raises:
-        AudioError: not one channel, not real numbers, NaN or infinity inside, or shorter than
-            `min_seconds` (at 16 kHz).
-    """
-    samples = np.asarray(waveform)
-    if samples.ndim != 1:
-        raise AudioError(
-            f"{name}: expected a mono waveform of shape (time,), got {samples.shape}; use course_utils.audio.to_mono"
-        )
-    if samples.dtype.kind in "iu":
-        raise AudioError(
-            f"{name}: expected floats between -1 and 1, got {samples.dtype}; use course_utils.audio.to_float"
-        )
-    if samples.dtype.kind != "f":
-        raise AudioError(f"{name}: expected real numbers, got {samples.dtype}")
-    if not np.isfinite(samples).all():
-        bad = int(np.argmin(np.isfinite(samples)))
-        raise AudioError(
-            f"{name}: sample {bad} is not a finite number; use numpy.nan_to_num if that is expected"
-        )
-    if len(samples) < min_seconds * SAMPLE_RATE:
-        raise AudioError(
-            f"{name}: {len(samples) / SAMPLE_RATE:.2f} s is too short, at least {min_seconds:.2f} s are needed"
-        )
-    return samples.astype(np.float32, copy=False)
-
-
-def to_float(samples: np.ndarray) -> np.ndarray:
-    """Convert PCM of 8, 16 or 32 bits to float32 between -1 and 1; floats only change their width.
-
-    Unsigned PCM has silence in the middle of its range (128 for 8 bits).
-
-    Raises:
-        AudioError: 64-bit integers, which are what numpy makes of any list and have no scale, or no real numbers.
-    """
-    samples = np.asarray(samples)
-    kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
-    if kind in "iu" and bits == 64:
-        raise AudioError(
-            f"{samples.dtype} says nothing about full scale; tell it by the type, for 16-bit PCM: "
-            "samples.astype(numpy.int16)"
-        )
-    if kind in "iu":
-        half = 2.0 ** (bits - 1)
-        return ((samples - half * (kind == "u")) / half).astype(np.float32)
-    if kind != "f":
-        raise AudioError(f"expected samples as real numbers, got {samples.dtype}")
-    with np.errstate(over="ignore"):  # `check` tells of infinity
-        return samples.astype(np.float32, copy=False)
-
-
-def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Average the channels of `samples` (time, channels), as soundfile gives them, to float32 (time,).
-
-    Integers are scaled as by `to_float`. Channels that cancel each other give an `AudioWarning`.
-
-    Raises:
-        AudioError: neither one nor two axes, or the axes look swapped (more channels than samples).
-    """
-    samples = np.asarray(samples)
-    if samples.ndim not in (1, 2):
-        raise AudioError(f"expected samples of shape (time,) or (time, channels), got {samples.shape}")
-    if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1]:
-        raise AudioError(
-            f"expected (time, channels), got {samples.shape}: more channels than samples, so transpose it (samples.T)"
-        )
-    return mix_down(samples)
-
-
-def mix_down(samples: np.ndarray, name: str = "the sound") -> np.ndarray:
-    """As `to_mono`, for samples (time,) or (time, channels) whose axes are known, such as those of a file."""
-    samples = to_float(samples)
-    if samples.ndim == 1:
-        return samples
-    with np.errstate(over="ignore", invalid="ignore"):  # `check` tells of infinity and NaN
-        mono = samples.mean(axis=1, dtype=np.float32)
-        # Channels that have nothing in common leave 1/channels of their mean power; less than a quarter of that...
-        cancelled = 4 * samples.shape[1] ** 2 * np.vdot(mono, mono) < np.vdot(samples, samples)
-    if cancelled:
-        warnings.warn(
-            f"{name}: its channels cancel each other when they are averaged (one is wired with the wrong polarity?); "
-            "what is left is not what was recorded. Take one channel instead: audio.load_native(...)[0][:, 0]",
-            AudioWarning,
-            stacklevel=3,
-        )
-    return mono
+__all__ = [
+    "SAMPLE_RATE",
+    "AudioError",
+    "AudioWarning",
+    "Source",
+    "StreamingResampler",
+    "audio_tag",
+    "check",
+    "check_rate",
+    "compare",
+    "encode",
+    "level_db",
+    "load",
+    "load_native",
+    "mix",
+    "mix_down",
+    "play",
+    "resample",
+    "save",
+    "shared_gain",
+    "to_float",
+    "to_mono",
+]
 
 
 # --- load and save -------------------------------------------------------------------------------------

@@ -23,39 +23,14 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-Source = str | os.PathLike | bytes | BinaryIO
+from course_utils.waveform import AudioError, AudioWarning, check_rate
 
-LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
-"""Sample rates in Hz between which a recording can be meant; a header that says another is wrong."""
+Source = str | os.PathLike | bytes | BinaryIO
 
 BLOCK_SECONDS = 2.0
 """So much of a file is decoded at once."""
 
 ENDINGS = ".wav, .flac, .ogg, .opus or .mp3"
-
-
-class AudioError(ValueError):
-    """A sound that can not be used, and what to do about it."""
-
-
-class AudioWarning(UserWarning):
-    """A sound that can be used, but is not what it seems to be."""
-
-
-def check_rate(sample_rate: float, name: str = "the sample rate", whole: bool = False) -> float:
-    """Return `sample_rate`, in Hz, if it is a number between 1 kHz and 384 kHz (`whole`: and an integer).
-
-    Raises:
-        AudioError: it is not.
-    """
-    number = isinstance(sample_rate, int | float | np.integer | np.floating)
-    if isinstance(sample_rate, bool) or not number:
-        raise AudioError(f"{name} must be a number in Hz, got {sample_rate!r}")
-    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
-        raise AudioError(f"{name} must be from {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
-    if whole and sample_rate != int(sample_rate):
-        raise AudioError(f"{name} of a file must be a whole number, got {sample_rate}")
-    return int(sample_rate) if whole else sample_rate
 
 
 def name_of(source: Source) -> str:

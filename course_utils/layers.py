@@ -14,6 +14,7 @@ from course_utils import paths
 LAYERS = (
     ("paths",),
     ("shipped", "fingerprint", "checkpoints"),
+    ("waveform", "audio_files"),
     ("audio", "features", "text", "metrics", "noise", "music"),
     ("data",),
     ("plotting", "tables", "training", "streaming", "device"),
@@ -28,7 +29,7 @@ LAYERS = (
 APART = ("peers", "checks", "widgets")
 """Never imported by each other."""
 
-MODELS_USE = ("models", "features", "text", "music")
+MODELS_USE = ("models", "waveform", "features", "text", "music")
 """A model file runs with torch and numpy alone, so it imports nothing else of the course."""
 
 BEGIN, END = "<!-- imports:begin -->", "<!-- imports:end -->"

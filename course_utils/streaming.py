@@ -13,7 +13,8 @@ import soundfile
 from tqdm.auto import tqdm
 
 from course_utils import audio, audio_files
-from course_utils.audio_files import AudioError, SoundReader, SoundWriter
+from course_utils.audio_files import SoundReader, SoundWriter
+from course_utils.waveform import AudioError
 
 
 class Stream(Protocol):

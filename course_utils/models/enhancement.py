@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils import features
+from course_utils.waveform import check
 
 
 def checked(waveform: np.ndarray) -> torch.Tensor:
     """The waveform (time,) as a float32 tensor; AudioError says what is wrong with it otherwise."""
-    from course_utils import audio
-
-    return torch.tensor(audio.check(waveform))
+    return torch.tensor(check(waveform))
 
 
 class WaveformAutoencoder(nn.Module):

@@ -8,6 +8,7 @@ stands above the recipes. A recipe with a ladder has `RUNGS` and `train_rung(run
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import shutil
 from collections.abc import Callable
@@ -47,6 +48,8 @@ def run(name: str, steps: int | None = None, measure: Callable | None = None, **
     recipe = find(name)
     if steps is not None and steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}; leave it out for the whole recipe")
+    if unknown := set(options) - set(inspect.signature(recipe.train).parameters):
+        raise ValueError(f"the recipe of {name} has no option {unknown.pop()!r}; leave it out")
     label = "-".join([name, *(f"{key}={value}" for key, value in options.items()), str(steps or "all")])
     target = paths.checkpoints_folder() / name
     if steps is not None or options:
