@@ -25,6 +25,7 @@ check: $(DEV)  ## lint, and whatever is derived is fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/course export --check
+	$(BIN)/course imports --check
 	$(BIN)/python -m data.build.manifest --check
 	$(BIN)/python -m data.build.report --check
 	$(BIN)/course scoreboard --check

@@ -79,17 +79,17 @@ def _imported(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[s
 
 def _box(module: str) -> int:
     top = module.partition(".")[0]
-    for index, layer in enumerate(LAYERS):
-        if top in layer:
-            return index
-    raise ValueError(
-        f"course_utils/{top} stands in no layer: add it to LAYERS in course_utils/layers.py, or move it"
-    )
+    return next((index for index, layer in enumerate(LAYERS) if top in layer), len(LAYERS))
 
 
 def problems() -> list[str]:
     """What breaks the order, one sentence each: arrows that go up, circles, private names that cross a module."""
-    found, graph = [], imports()
+    graph = imports()
+    homeless = sorted({name.partition(".")[0] for name in graph if _box(name) == len(LAYERS)})
+    found = [
+        f"{name} stands in no layer: add it to LAYERS in course_utils/layers.py, or move it"
+        for name in homeless
+    ]
     for name, targets in graph.items():
         top = name.partition(".")[0]
         for target in sorted(targets):
@@ -97,7 +97,7 @@ def problems() -> list[str]:
             if _box(target) > _box(name):
                 found.append(f"{name} imports {target}, which stands above it")
             elif top in APART and other in APART and top != other:
-                found.append(f"{name} imports {target}: widgets, checks and peers stand apart")
+                found.append(f"{name} imports {target}: {top} and {other} stand apart")
             elif top == "models" and other not in MODELS_USE:
                 found.append(f"{name} imports {target}: a model uses {', '.join(MODELS_USE[1:])} at most")
     found += [f"a circle: {' -> '.join([*circle, circle[0]])}" for circle in _circles(graph)]

@@ -1,11 +1,12 @@
 """The grids are fixed, exact, balanced and held out; scores go where they should."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from course_utils import audio, data, noise
+from course_utils import audio, data, noise, shipped
 from course_utils.record import mixtures
 
 NAMES = ("id", "snr_db", "noise_type", "voice", "sex")
@@ -16,7 +17,9 @@ def own():
     return mixtures.grid("own", 10)
 
 
-@pytest.fixture(scope="module", params=["own", "valid", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture(
+    scope="module", params=["shipped", "own", "valid", pytest.param("real", marks=pytest.mark.real)]
+)
 def grid(request):
     return request.param, mixtures.grid(request.param)
 
@@ -45,7 +48,7 @@ def test_a_mixture_has_exactly_its_snr_and_never_clips(grid):
         )
         for waveform in (mixture.noisy, mixture.clean, mixture.noise):
             assert np.abs(waveform).max() < 1
-        assert 1 < mixture.seconds <= 4.5
+        assert 1 < mixture.seconds <= (9 if grid[0] == "shipped" else 4.5)
 
 
 def test_grids_are_balanced_and_so_is_their_beginning(grid):
@@ -69,6 +72,14 @@ def test_own_voices_and_noises_were_never_heard_in_training():
     assert {m.noise_type for m in found} == {*noise.TEST_TYPES, "babble"}
     assert not {u.text for u in data.speech("train")} & {m.text for m in found}
     assert {m.voice for m in mixtures.grid("valid")} == {v.name for v in data.voices("valid")}
+
+
+def test_the_readers_and_sounds_that_ship_are_known_by_their_words_and_were_never_trained_on():
+    found = mixtures.grid("shipped")
+    assert len({m.voice for m in found}) == 24 and all(m.text for m in found)
+    plan = json.loads(shipped.read("real_heldout.json"))["librispeech"]
+    assert {m.voice for m in found} <= {name.split("-")[0] for name in plan["test"]}
+    assert {m.noise_type for m in found} == {"helicopter", "sea_waves"}
 
 
 @pytest.mark.real
@@ -103,7 +114,7 @@ def test_part_of_the_recordings_is_refused_rather_than_measured(monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("mine",), "real, own, valid"), (("own", 0), "1 to 100"), (("own", 101), "got 101")],
+    [(("mine",), "real, shipped, own, valid"), (("own", 0), "1 to 100"), (("own", 101), "got 101")],
 )
 def test_a_grid_that_does_not_exist_is_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):

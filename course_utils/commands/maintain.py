@@ -116,3 +116,20 @@ def _build_speech(arguments: argparse.Namespace) -> int:
     sys.path.insert(0, str(paths.ROOT))
     importlib.import_module("data.build.speech").build(hours=arguments.hours, out=arguments.out)
     return 0
+
+
+@command(
+    "imports",
+    MAINTAIN,
+    "draw the picture of imports in CONTRIBUTING.md",
+    argument("--check", action="store_true", help="only say whether it is stale, or an import goes up"),
+)
+def _imports(arguments: argparse.Namespace) -> int:
+    from course_utils import layers
+
+    stale = layers.write(check=arguments.check)
+    problems = layers.problems()
+    if stale and arguments.check:
+        problems.append("the picture of imports in CONTRIBUTING.md is stale; run `course imports`")
+    print("\n".join(problems) or "imports run one way", file=sys.stderr if problems else sys.stdout)
+    return 1 if problems else 0

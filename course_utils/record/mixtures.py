@@ -30,7 +30,7 @@ SECONDS = 4.0
 # the noise carries three times the power of the speech, at 0 dB as much, at 15 dB a thirtieth.
 SNRS_DB = (-5, 0, 5, 10, 15)
 
-COUNTS = {"real": 100, "own": 100, "valid": 40}
+COUNTS = {"real": 100, "shipped": 40, "own": 100, "valid": 40}
 """Number of mixtures in each grid."""
 
 MEASURES = ("si_sdr", "pesq", "stoi", "dnsmos")
@@ -101,8 +101,10 @@ class Mixture:
 def grid(which: str, count: int | None = None) -> list[Mixture]:
     """The mixtures that enhancers are compared on: always the same ones, balanced by SNR, noise and sex.
 
-    - "real": held-out LibriSpeech readers in held-out sounds of ESC-10 (helicopter, sea waves), neither from
-      this repository; text unknown.
+    - "real": 51 held-out LibriSpeech readers in held-out sounds of ESC-10 (helicopter, sea waves); pieces of
+      four seconds, text unknown. The complete sets are not in the repository.
+    - "shipped": the 24 of these readers and the 16 of these sounds that come with the course; longer pieces, text
+      known. For lessons: it is always there.
     - "own": the test voices of the corpus in what no model is trained on, a fan and babble of other test voices.
     - "valid": validation voices in fresh clips of the training noises; for development, never for a result.
 
@@ -120,10 +122,14 @@ def grid(which: str, count: int | None = None) -> list[Mixture]:
     count = COUNTS[which] if count is None else count
     if not 1 <= count <= COUNTS[which]:
         raise ValueError(f"count: the grid {which!r} has 1 to {COUNTS[which]} mixtures, got {count}")
-    return _real_grid(count) if which == "real" else _own_grid(which, count)
+    if which == "shipped":
+        readings, sounds = (data.real(name, "test") for name in ("librispeech", "esc10"))
+        return _real_mixtures(count, readings, sounds, cut=False)
+    return _real_mixtures(count, *_complete_recordings()) if which == "real" else _own_grid(which, count)
 
 
-def _real_grid(count: int) -> list[Mixture]:
+def _complete_recordings() -> tuple[list[data.Recording], list[data.Recording]]:
+    """All held-out readings and sounds."""
     readings = data.real("librispeech", "test", complete=True)
     held_out = json.loads(shipped.read("real_heldout.json"))["librispeech"]["test"]
     sounds = [
@@ -138,6 +144,12 @@ def _real_grid(count: int) -> list[Mixture]:
             "a table from part of them could not be compared with the recorded one. Fetch the rest with "
             "`course download librispeech-train-clean-100` and `course download esc-50`"
         )
+    return readings, sounds
+
+
+def _real_mixtures(
+    count: int, readings: list[data.Recording], sounds: list[data.Recording], cut: bool = True
+) -> list[Mixture]:
     next_reading = {sex: in_turn((r for r in readings if r.sex == sex), "reading", sex) for sex in "fm"}
     next_sound = {
         label: in_turn((s for s in sounds if s.label == label), "sound", label) for label in _ESC10_CLASSES
@@ -146,8 +158,10 @@ def _real_grid(count: int) -> list[Mixture]:
     for snr_db, label, sex in balanced(count, SNRS_DB, _ESC10_CLASSES, "fm"):
         reading, sound = next_reading[sex](), next_sound[label]()
         name = f"{reading.id}_{sound.id}_{snr_db}dB"
-        sources = partial(_part, reading, name), partial(getattr, sound, "audio")
-        found.append(Mixture(name, snr_db, label, reading.speaker, sex, None, *sources))
+        speech = partial(_part, reading, name) if cut else partial(getattr, reading, "audio")
+        text = None if cut else reading.text
+        background = partial(getattr, sound, "audio")
+        found.append(Mixture(name, snr_db, label, reading.speaker, sex, text, speech, background))
     return found
 
 
