@@ -15,17 +15,11 @@ from course_utils.models import enhancement_onnx as onnx
 from course_utils.recipes import enhancement as recipe
 from course_utils.record import mixtures
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = enhancement.EnhancerConfig(
     channels=8, bands=8, width=8, blocks=2, heads=2, gain_bands=8, gain_width=8
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def small(seed=0, config=SMALL):

@@ -10,17 +10,11 @@ from course_utils import checkpoints, data, features, noise, paths
 from course_utils.models import enhancement
 from course_utils.recipes import enhancement as recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = enhancement.EnhancerConfig(
     channels=8, bands=8, width=8, blocks=2, heads=2, gain_bands=8, gain_width=8
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def sound(length, seed=0, level=0.1):
