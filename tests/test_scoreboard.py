@@ -124,7 +124,7 @@ def test_layout_comments_and_docstrings_make_nothing_stale(recorded):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node):
                 node.body[0].value.value = "Another text."
         path.write_text(f"# no comment of the old one is left\n{ast.unparse(tree)}\n")
-    edit(recorded / "course_utils" / "text.py", "import re", "import os\nimport re")
+    edit(recorded / "course_utils" / "text" / "normalisation.py", "import re", "import os\nimport re")
     assert scoreboard.problems() == []
 
 

@@ -11,8 +11,19 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from course_utils import checkpoints, g2p, text
-from course_utils.text import CHARACTERS, PHONES, Vocabulary, normalise, phonemes, pronounce, words
+from course_utils import checkpoints, paths, text
+from course_utils.text import (
+    CHARACTERS,
+    PHONES,
+    Vocabulary,
+    letter_to_phone,
+    normalise,
+    phonemes,
+    pronounce,
+    words,
+)
+from course_utils.text.dictionary import without_stress
+from course_utils.text.pronunciation import inflected
 from data.build import g2p as recipe
 
 SPOKEN = {
@@ -192,9 +203,9 @@ def test_inflections_by_rule_agree_with_the_dictionary():
     lexicon = text.lexicon()
     agreed, total = 0, 0
     for word in list(lexicon)[::7]:
-        if guess := text._by_rule(word):
+        if guess := inflected(word):
             total += 1
-            agreed += text._bare(guess) in [text._bare(phones) for phones in lexicon[word]]
+            agreed += without_stress(guess) in [without_stress(phones) for phones in lexicon[word]]
     assert total > 2000
     assert agreed / total > 0.88  # 0.905 of all 33,000
 
@@ -268,10 +279,10 @@ def splits():
 
 
 def test_the_letter_model_is_as_good_on_unseen_words_as_its_card_says(splits):
-    config = json.loads((text.data_folder() / "checkpoints/g2p/config.json").read_text(encoding="utf-8"))
+    config = json.loads((paths.checkpoints_folder() / "g2p/config.json").read_text(encoding="utf-8"))
     unseen = splits["test"]
     sample = {word: unseen[word] for word in sorted(unseen)[::8]}  # 800 words
-    scores = recipe.measure(g2p.load(), sample, resamples=0)
+    scores = recipe.measure(letter_to_phone.load(), sample, resamples=0)
     for name, (value,) in scores.items():
         assert value == pytest.approx(config["test"][name][0], abs=4)
     assert scores["phone_errors_without_stress"][0] < 10
@@ -279,7 +290,7 @@ def test_the_letter_model_is_as_good_on_unseen_words_as_its_card_says(splits):
 
 
 def test_the_card_shows_the_figures_of_the_config():
-    folder = text.data_folder() / "checkpoints/g2p"
+    folder = paths.checkpoints_folder() / "g2p"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all("{:.1f} ({:.1f} to {:.1f})".format(*value) in card for value in config["test"].values())
@@ -321,18 +332,18 @@ def test_training_the_letter_model_goes_on_where_it_was_stopped(splits, monkeypa
 
 def test_the_letter_model_answers_one_by_one_as_in_a_batch():
     names = ["zorblax", "quimbly", "frandle", "xyz", "o'brannigan", "a" * 60]
-    together = g2p.predict(names)
-    assert together == [g2p.predict([name])[0] for name in names]
+    together = letter_to_phone.predict(names)
+    assert together == [letter_to_phone.predict([name])[0] for name in names]
     assert all(phones and set(phones) <= set(PHONES) for phones in together)
     assert all(any(phone.endswith("1") for phone in phones) for phones in together)
-    assert g2p.predict(["", "123"]) == [(), ()]
+    assert letter_to_phone.predict(["", "123"]) == [(), ()]
 
 
 def test_a_missing_letter_model_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    g2p.load.cache_clear()
+    letter_to_phone.load.cache_clear()
     try:
         with pytest.raises(checkpoints.CheckpointError, match="no checkpoint 'g2p'"):
-            g2p.load()
+            letter_to_phone.load()
     finally:
-        g2p.load.cache_clear()
+        letter_to_phone.load.cache_clear()

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch.nn.functional import ctc_loss
 
-from course_utils import checkpoints, g2p, text, training
+from course_utils import checkpoints, text, training
+from course_utils.text import letter_to_phone
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data" / "checkpoints" / "g2p"
@@ -82,10 +83,12 @@ def batches(words: dict[str, list[tuple[str, ...]]], seed: int) -> list[list[tup
     return result
 
 
-def loss_of(network: g2p.LettersToPhones, batch: list[tuple[str, tuple[str, ...]]]) -> torch.Tensor:
+def loss_of(
+    network: letter_to_phone.LettersToPhones, batch: list[tuple[str, tuple[str, ...]]]
+) -> torch.Tensor:
     """Return the mean CTC loss per word, of the upper answer plus 0.3 of the lower one."""
-    letters = torch.tensor([g2p.encode(word) for word, _ in batch])
-    targets = torch.tensor([g2p.SYMBOLS.index(phone) for _, phones in batch for phone in phones])
+    letters = torch.tensor([letter_to_phone.encode(word) for word, _ in batch])
+    targets = torch.tensor([letter_to_phone.SYMBOLS.index(phone) for _, phones in batch for phone in phones])
     target_lengths = torch.tensor([len(phones) for _, phones in batch])
     lower, upper = (
         ctc_loss(
@@ -116,12 +119,12 @@ def state_file(epochs: int) -> Path:
     return STATES / f"{epochs}-epochs.safetensors"
 
 
-def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
+def train(epochs: int) -> tuple[letter_to_phone.LettersToPhones, dict]:
     """Train from the last saved state on; return the network and facts for the card."""
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     parts = splits()
-    network = g2p.LettersToPhones()
+    network = letter_to_phone.LettersToPhones()
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.01)
     plan = lru_cache(1)(lambda epoch: batches(parts["train"], SEED * 1000 + epoch))
     steps = epochs * (per_epoch := len(plan(0)))
@@ -171,7 +174,7 @@ def without_stress(phones: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def measure(
-    network: g2p.LettersToPhones, words: dict[str, list[tuple[str, ...]]], resamples: int = 1000
+    network: letter_to_phone.LettersToPhones, words: dict[str, list[tuple[str, ...]]], resamples: int = 1000
 ) -> dict[str, list[float]]:
     """Return word accuracy and phone error rate in percent, with and without stress.
 
@@ -182,7 +185,7 @@ def measure(
     numbers = {name: i for i, name in enumerate(sorted(set(groups)))}
     group = np.array([numbers[name] for name in groups])
     scores = {}
-    guesses = g2p.predict(list(words), network)
+    guesses = letter_to_phone.predict(list(words), network)
     for name, change in (("without_stress", without_stress), ("with_stress", tuple)):
         errors, lengths = [], []
         for guess, pronunciations in zip(guesses, words.values(), strict=True):
@@ -210,7 +213,7 @@ def measure(
 CARD = """# g2p: letters to phones
 
 Pronounces English words that are not in CMUdict: letters in, ARPAbet phones with stress out. Used by
-`course_utils.text.pronounce`; the network is `course_utils.g2p.LettersToPhones`.
+`course_utils.text.pronounce`; the network is `course_utils.text.letter_to_phone.LettersToPhones`.
 
 | | |
 | --- | --- |
@@ -244,7 +247,7 @@ dictionary counts.
 """
 
 
-def write(network: g2p.LettersToPhones, facts: dict) -> None:
+def write(network: letter_to_phone.LettersToPhones, facts: dict) -> None:
     """Write the weights (fp16), then measure what was written and add config and card."""
     parts = splits()
     weights = {name: value.half() for name, value in network.state_dict().items()}
@@ -274,7 +277,7 @@ def write(network: g2p.LettersToPhones, facts: dict) -> None:
         card,
         half=True,
         letters=text.LETTERS,
-        symbols=list(g2p.SYMBOLS),
+        symbols=list(letter_to_phone.SYMBOLS),
         training={"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
         test=scores,
     )
@@ -295,7 +298,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only measure the shipped checkpoint")
     if parser.parse_args().check:
         config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-        scores = measure(g2p.load(), splits()["test"])
+        scores = measure(letter_to_phone.load(), splits()["test"])
         if any(
             abs(a - b) > 0.1 for key in scores for a, b in zip(scores[key], config["test"][key], strict=True)
         ):
