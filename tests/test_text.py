@@ -24,7 +24,7 @@ from course_utils.text import (
 )
 from course_utils.text.dictionary import without_stress
 from course_utils.text.pronunciation import inflected
-from data.build import g2p as recipe
+from course_utils.recipes import g2p as recipe
 
 SPOKEN = {
     # numbers

@@ -1,7 +1,7 @@
 """Train the letter-to-phone network that pronounces words outside the dictionary.
 
-    python -m data.build.g2p            train (resumes after an interruption), measure, write the card
-    python -m data.build.g2p --check    measure the shipped checkpoint and compare with its card
+    python -m course_utils.recipes.g2p            train (resumes after an interruption), measure, write the card
+    python -m course_utils.recipes.g2p --check    measure the shipped checkpoint and compare with its card
 
 Writes `data/checkpoints/g2p/`. One thread and fixed seeds: the same machine gives the same weights.
 """
@@ -223,7 +223,7 @@ Pronounces English words that are not in CMUdict: letters in, ARPAbet phones wit
 | split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
 | training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, falling to zero in the last two epochs |
 | machine, time | {machine}; {minutes:.0f} min |
-| made by | `python -m data.build.g2p` |
+| made by | `python -m course_utils.recipes.g2p` |
 | licence | CC BY 4.0 |
 
 ## Measured on the held-out words
