@@ -63,13 +63,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
     from course_utils.download import cache_folder
 
-    if arguments.name == "g2p":  # belongs to the lexicon and to no notebook
-        _builder("g2p").make(**({"epochs": arguments.steps} if arguments.steps else {}))
-        return 0
-    trained = [path.stem for path in (Path(__file__).parent / "models").glob("[a-z]*.py")]
+    package = "recipes" if arguments.name == "g2p" else "models"  # g2p belongs to no notebook
+    trained = ["g2p", *(path.stem for path in (Path(__file__).parent / "models").glob("[a-z]*.py"))]
     if arguments.name not in trained:
-        raise ValueError(f"no recipe {arguments.name!r}; there are: {', '.join(sorted([*trained, 'g2p']))}")
-    recipe = importlib.import_module(f"course_utils.models.{arguments.name}").train
+        raise ValueError(f"no recipe {arguments.name!r}; there are: {', '.join(sorted(trained))}")
+    recipe = importlib.import_module(f"course_utils.{package}.{arguments.name}").train
     options = {"real": False} if arguments.synthetic else {}
     if options and "real" not in inspect.signature(recipe).parameters:
         raise ValueError(f"the recipe of {arguments.name} needs no real recordings; leave --synthetic out")

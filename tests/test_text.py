@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from course_utils import checkpoints, paths, text
+from course_utils.recipes import g2p as recipe
 from course_utils.text import (
     CHARACTERS,
     PHONES,
@@ -24,7 +25,6 @@ from course_utils.text import (
 )
 from course_utils.text.dictionary import without_stress
 from course_utils.text.pronunciation import inflected
-from course_utils.recipes import g2p as recipe
 
 SPOKEN = {
     # numbers
@@ -293,6 +293,7 @@ def test_the_card_shows_the_figures_of_the_config():
     folder = paths.checkpoints_folder() / "g2p"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "`course train g2p`" in card and config["training"]["epochs"] == recipe.EPOCHS
     assert all("{:.1f} ({:.1f} to {:.1f})".format(*value) in card for value in config["test"].values())
     assert (folder / "model.safetensors").stat().st_size <= 1_000_000
 
@@ -304,30 +305,43 @@ def test_no_form_of_a_held_out_word_is_trained_on(splits):
     assert recipe.stem("making") == recipe.stem("makes") and recipe.stem("cities") == recipe.stem("city")
 
 
-def test_training_the_letter_model_goes_on_where_it_was_stopped(splits, monkeypatch, tmp_path):
-    few = {name: dict(list(words.items())[:300]) for name, words in splits.items()}
-    monkeypatch.setattr(recipe, "splits", lambda: few)
-    monkeypatch.setattr(recipe, "STATES", tmp_path / "unbroken")
-    monkeypatch.setattr(recipe.torch, "set_num_threads", lambda n: None)  # not for the tests after this one
-    whole, facts = recipe.train(2)
-    assert facts["epochs"] == 2 and len(facts["valid"]) == 2
+@pytest.fixture
+def few():
+    """Words for a run of two batches in each epoch."""
+    parts = {"train": "cat dog bird fish", "valid": "cow", "test": "ant wolf"}
+    return {part: {word: text.lexicon()[word] for word in words.split()} for part, words in parts.items()}
+
+
+def test_training_the_letter_model_goes_on_where_it_was_stopped(few, monkeypatch, tmp_path):
+    whole, facts = recipe.fit(few, 2, None)
+    assert (facts["epochs"], facts["steps"], len(facts["valid"])) == (2, 4, 2)
 
     calls, loss_of = [], recipe.loss_of
 
     def stopped(network, batch):
         calls.append(len(batch))
-        if len(calls) == facts["steps"] // 2 + 3:  # within the second epoch
+        if len(calls) == 4:  # within the second epoch
             raise KeyboardInterrupt
         return loss_of(network, batch)
 
-    monkeypatch.setattr(recipe, "STATES", tmp_path / "stopped")
     monkeypatch.setattr(recipe, "loss_of", stopped)
     with pytest.raises(KeyboardInterrupt):
-        recipe.train(2)
-    resumed, _ = recipe.train(2)
-    assert len(calls) == facts["steps"] + 1, "nothing is computed twice but the step that was stopped"
+        recipe.fit(few, 2, tmp_path / "state.safetensors")
+    resumed, _ = recipe.fit(few, 2, tmp_path / "state.safetensors")
+    assert len(calls) == 4 + 1, "nothing is computed twice but the step that was stopped"
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+def test_the_recipe_of_the_letter_model_writes_a_checkpoint_that_loads(few, monkeypatch, tmp_path):
+    monkeypatch.setattr(recipe, "splits", lambda: few)
+    threads = torch.get_num_threads()
+    recipe.train(steps=1, name=tmp_path / "trial")
+    assert torch.get_num_threads() == threads
+    network = checkpoints.load(tmp_path / "trial")
+    assert letter_to_phone.predict(["cat"], network) == letter_to_phone.predict(["cat"], network)
+    card = (tmp_path / "trial" / "README.md").read_text(encoding="utf-8")
+    assert "| rebuild | `course train g2p` |" in card and "1 epochs, 2 steps" in card
 
 
 def test_the_letter_model_answers_one_by_one_as_in_a_batch():
