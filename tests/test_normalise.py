@@ -425,6 +425,18 @@ SPOKEN = {
         "5 p.m. ET": "five p m e t",
         "He saw the Dr. He was ill.": "he saw the doctor. he was ill.",
         "Mr. J. P. Morgan": "mister j p morgan",
+        "GDP grew 2.1% in Q2'24.": "g d p grew two point one percent in q two twenty four.",
+        "EPS of $3.12 vs. $2.99": "e p s of three dollars and twelve cents versus two dollars and ninety nine cents",
+        "$78.50/bbl": "seventy eight dollars and fifty cents per barrel",
+        "up 5 bps": "up five basis points",
+        "O(n²)": "o of n squared",
+        "(2¹⁰)": "two to the ten,",
+        'two 3" cookies': "two three inch cookies",
+        "It's 20 min. away.": "it's twenty minutes away.",
+        "1 (14-oz.) can": "one, fourteen ounce, can",
+        "Rev. 3 and Rev. King": "revision three and reverend king",
+        "0x1F": "zero x one f",
+        "20 ms. Then": "twenty milliseconds. then",
     },
 }
 

@@ -35,7 +35,6 @@ _ANYWHERE = {
     "govt": "government",
     "assn": "association",
     "avg": "average",
-    "est": "established",
     "blvd": "boulevard",
     "ave": "avenue",
     "pkwy": "parkway",
@@ -43,7 +42,7 @@ _ANYWHERE = {
     "apt": "apartment",
     "esq": "esquire",
 }
-_NEVER_LAST = set("mr mrs ms messrs prof rev capt sgt e.g i.e cf viz vs approx est avg".split())
+_NEVER_LAST = set("mr mrs ms messrs prof rev capt sgt e.g i.e cf viz vs approx avg".split())
 _BEFORE_A_NAME = {
     "Gen": "General",
     "Col": "Colonel",
@@ -73,7 +72,7 @@ _AFTER_A_NAME = {
 }
 _BEFORE_A_NUMBER = {
     "p": "page", "pg": "page", "pp": "pages", "fig": "figure", "pt": "part", "bk": "book", "figs": "figures", "eq": "equation", "eqs": "equations", "vol": "volume", "vols": "volumes",
-    "sec": "section", "sc": "scene", "op": "opus", "ch": "chapter", "chap": "chapter", "art": "article", "rte": "route", "ver": "version", "tab": "table",
+    "sec": "section", "sc": "scene", "rev": "revision", "est": "established", "op": "opus", "ch": "chapter", "chap": "chapter", "art": "article", "rte": "route", "ver": "version", "tab": "table",
 }  # fmt: skip
 
 _NUMBERED = (
@@ -145,7 +144,7 @@ def _initialism(match: re.Match) -> str:
     word, ending = match[1].lower(), "'s" if match[2] else ""
     names = tuple(phone for letter in word for phone in letter_name(letter))
     if re.search("[a-z]", match.string) or " " not in match.string.strip():
-        as_word = word in lexicon() and match[1] not in _SPELT
+        as_word = word in lexicon() and match[1] not in _SPELT and re.search("[aeiouy]", word)
         as_word = as_word and all(without_stress(p) != without_stress(names) for p in lexicon()[word])
         as_word = as_word or len(word) > 5 or match[1] in _SAID
     else:
@@ -170,7 +169,12 @@ def _flight(match: re.Match) -> str:
 ABBREVIATIONS: list[Rule] = [
     rule(r"\bW/O\b|\bw/o\b", "without "),
     rule(r"\bw/(?= ?[a-z0-9])", "with "),
-    rule(rf"(?<![\w.])(?<![0-9] )({any_of(_ANYWHERE)})\.(?!\w)", _abbreviation, re.I),
+    rule(
+        rf"\b({any_of(_BEFORE_A_NUMBER)})\. ?(?=[0-9]|(?-i:[IVX]+\b))",
+        lambda m: _BEFORE_A_NUMBER[m[1].lower()] + " ",
+        re.I,
+    ),
+    rule(rf"(?<![\w.])(?!(?<=[0-9] )ms)({any_of(_ANYWHERE)})\.(?!\w)", _abbreviation, re.I),
     rule(r"\b(Mr|Mrs|Ms|Prof)(?=\s+[A-Z])", lambda m: _ANYWHERE[m[1].lower()]),
     rule(r"\bvs\b", "versus"),
     rule(rf"\b({any_of(_BEFORE_A_NAME)})\. ?(?=[A-Z])", lambda m: _BEFORE_A_NAME[m[1]] + " "),
@@ -187,16 +191,11 @@ ABBREVIATIONS: list[Rule] = [
         r"(?<![\w.])(?:No(s?)\. ?|no(s?)\.)(?=[0-9])|(?:(?<=\b[Tt]he )no|\bno(s))\. (?=[0-9])|№ ?",
         lambda m: f"number{m[1] or m[2] or m[3] or ''} ",
     ),
-    rule(
-        rf"\b({any_of(_BEFORE_A_NUMBER)})\. ?(?=[0-9]|(?-i:[IVX]+\b))",
-        lambda m: _BEFORE_A_NUMBER[m[1].lower()] + " ",
-        re.I,
-    ),
     rule(r"\bca?\. ?(?=[0-9]{3,4}\b)", "circa "),
     rule(r"\bb\. ?(?=[0-9]{4}\b)", "born "),
     rule(r"\bd\. ?(?=[0-9]{4}\b)", "died "),
     rule(r"\bno\.(?= of\b)", "number"),
-    rule(r"\b(min|max)\.(?= [a-z0-9])", lambda m: m[1] + "imum"),
+    rule(r"(?<![0-9] )\b(min|max)\.(?= [a-z0-9])", lambda m: m[1] + "imum"),
     rule(r"\bv(?=[0-9]+\.[0-9])", "version "),
     rule(r"\b401 ?\(?k\)?(?!\w)", " four oh one k "),
     rule(
@@ -241,6 +240,7 @@ CODES: list[Rule] = [
         lambda m: f" {m[1] or m[2]} {digits(m[3])} {'point ' + digits(m[4]) if m[4] else ''} ",
     ),
     rule(r"(?<=[A-Za-z])\.(?=[0-9])", " "),
+    rule(r"\b0x(?=[0-9A-Fa-f])", " zero x "),
     # 1080p
     rule(
         r"\b([0-9]{1,2})([0-9]{2})([pi])\b",

@@ -81,10 +81,15 @@ def _feet_and_inches(match: re.Match) -> str:
     return f"{feet} {'foot' if feet == '1' else 'feet'} {inches} {'inch' if inches == '1' else 'inches'} "
 
 
+_NOUN = re.compile(r" (?!(?:by|wide|long|tall|thick|deep|high|and|for|from|away|apart|per)\b)[a-z]{3}")
+
+
 def _inch(match: re.Match) -> str:
     """Read 27" as inches, unless the sign closes a quotation."""
     quotes = re.findall(r"(?<![0-9])\"", match.string[max(0, match.start() - 500) : match.start()])
-    return match[0] if match[0] == '"' and len(quotes) % 2 else " inch "
+    if match[0] == '"' and len(quotes) % 2:
+        return match[0]
+    return "-inch " if _NOUN.match(match.string, match.end()) else " inch "
 
 
 PLAIN: list[Rule] = [

@@ -91,6 +91,7 @@ _UNITS |= {
     "hp": "horsepower",
     "px": "pixel",
     "ha": "hectare",
+    "bps": "basis point",
     "sq ft": "square foot",
     "sq mi": "square mile",
     "sq m": "square meter",
@@ -103,7 +104,7 @@ _UNITS |= {
 # Shortened names: a dot may follow.
 _SHORT = {
     **{short: name for name, shorts in {
-        "foot": "ft", "inch": "inch", "yard": "yd yds", "mile": "mi", "pound": "lb lbs", "ounce": "oz", "gallon": "gal",
+        "foot": "ft", "inch": "inch", "yard": "yd yds", "mile": "mi", "pound": "lb lbs", "ounce": "oz", "gallon": "gal", "barrel": "bbl",
         "quart": "qt qts", "pint": "pt", "point": "pts", "teaspoon": "tsp", "tablespoon": "tbsp", "hour": "hr hrs", "minute": "min mins",
         "second": "sec secs", "year": "yr yrs", "week": "wk wks", "month": "mo mos",
     }.items() for short in shorts.split()},
@@ -305,7 +306,7 @@ RANGES: list[Rule] = [
 # The second amount of a range of money: not a share, a percentage or anything with a unit.
 _TO = rf"(?:(?: ?(?P<first>{SCALE}|(?:bn|[kmbt])\b))?-(?P<to>{NUMBER}))?"
 _PER_WORD = any_of(
-    [*_PER, "hr", "mo", "yr", "lb", "kg", "oz", "gal", "L", "sq ft", "min", "wk", "kWh", "mi", "km"]
+    [*_PER, "hr", "mo", "yr", "lb", "kg", "oz", "gal", "bbl", "L", "sq ft", "min", "wk", "kWh", "mi", "km"]
 )
 
 _CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
@@ -349,7 +350,7 @@ QUANTITIES: list[Rule] = [
         lambda m: f" {number(m[1])} {_SCALES[m[2].lower()]} ",
     ),
     rule(
-        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|,))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
+        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|[,)]))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
         _measure,
     ),
     rule(rf"(?<![A-Za-z])(?P<amount>{AMOUNT})(?P<gap>-)(?P<unit>{UNIT})(?=-[a-z])", _measure),
@@ -367,7 +368,10 @@ QUANTITIES: list[Rule] = [
         re.I,
     ),
     # 10^-3, x^2, x^n
-    rule(r"(?<=[\w)])\s?\^[({]?([+-]?(?:[0-9]+|[a-z]\b))[)}]?", lambda m: f" {power(m[1])} "),
+    rule(
+        r"(?<=[\w)])\s?\^(?:[({]([+-]?(?:[0-9]+|[a-z]))[)}]|([+-]?(?:[0-9]+|[a-z]\b)))",
+        lambda m: f" {power(m[1] or m[2])} ",
+    ),
     rule(r"(?<=[0-9a-z])\s?/\s?(?=[0-9]+\s?=)|÷", " divided by "),
     rule(r"(\s*)([<>≤≥≪≫≠≈≡∝])(\s*)", _comparison),
 ]
