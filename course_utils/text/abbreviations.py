@@ -71,9 +71,29 @@ _AFTER_A_NAME = {
     "Co": "Company",
 }
 _BEFORE_A_NUMBER = {
-    "p": "page", "pg": "page", "pp": "pages", "fig": "figure", "pt": "part", "bk": "book", "figs": "figures", "eq": "equation", "eqs": "equations", "vol": "volume", "vols": "volumes",
-    "sec": "section", "sc": "scene", "rev": "revision", "est": "established", "op": "opus", "ch": "chapter", "chap": "chapter", "art": "article", "rte": "route", "ver": "version", "tab": "table",
-}  # fmt: skip
+    "p": "page",
+    "pg": "page",
+    "pp": "pages",
+    "fig": "figure",
+    "pt": "part",
+    "bk": "book",
+    "figs": "figures",
+    "eq": "equation",
+    "eqs": "equations",
+    "vol": "volume",
+    "vols": "volumes",
+    "sec": "section",
+    "sc": "scene",
+    "rev": "revision",
+    "est": "established",
+    "op": "opus",
+    "ch": "chapter",
+    "chap": "chapter",
+    "art": "article",
+    "rte": "route",
+    "ver": "version",
+    "tab": "table",
+}
 
 _NUMBERED = (
     "Chapter|Part|Volume|Section|Act|Scene|War|Book|Phase|Type|Article|Figure|Table|Appendix|Lesson|Stage|Class|Level|"
@@ -218,7 +238,8 @@ ABBREVIATIONS: list[Rule] = [
         _ruler,
     ),
     rule(
-        r"\b([A-Z][a-z]+) ((?:I{2,3}|IV(?! (?:fluid|drip|line|bag|antibiotic|therapy|infusion|drug|pole|access|push))|V|VI{1,3}|IX|XI{1,3}|XIV|XV|XVI{0,3}|XIX|XXI{0,3}))\b(?!\.[A-Z])",
+        r"\b([A-Z][a-z]+) (I{2,3}|IV(?! (?:fluid|drip|line|bag|antibiotic|therapy|infusion|drug|pole|access|push))|"
+        r"VI{0,3}|IX|XI{1,3}|XI?[VX]|XVI{1,3}|XXI{0,3})\b(?!\.[A-Z])",
         _numbered,
     ),
     rule(r"\b(M{1,2}[CDXLVIM]{3,})\b", lambda m: f" {year(roman(m[1]))} " if roman(m[1]) else m[0]),

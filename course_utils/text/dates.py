@@ -8,9 +8,8 @@ from course_utils.text.numbers import cardinal, number, ordinal, plural, year
 from course_utils.text.rules import Rule, closing_stop, rule
 
 _MONTHS = "January February March April May June July August September October November December".split()
-_MONTH = (
-    r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|" + "|".join(_MONTHS) + r")\b(?:\.(?=,? ?[0-9]))?"
-)
+_ANY_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|" + "|".join(_MONTHS) + r")\b"
+_MONTH = _ANY_MONTH + r"(?:\.(?=,? ?[0-9]))?"
 _DAYS = {
     short: day
     for day in "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
@@ -127,8 +126,6 @@ TIMES: list[Rule] = [
     rule(r"(?<=[0-9])\s?:\s?(?=[0-9])", " to "),
 ]
 
-_ANY_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|" + "|".join(_MONTHS) + r")\b"
-
 CALENDAR_RANGES: list[Rule] = [
     # Mon-Fri, Monday - Friday
     rule(
@@ -154,11 +151,13 @@ DATES: list[Rule] = [
     rule(r"(?<![\w/.,-])([0-9]{1,2})([/.])([0-9]{1,2})\2([0-9]{4})(?!\w)", _numeric_date),
     rule(r"(?<![\w/.,-])([0-9]{1,2})(/)([0-9]{1,2})/([0-9]{2})(?![\w/])", _numeric_date),
     rule(
-        rf"(?:\b[Tt]he )?(?<![\w.,$€£/:-])(?:{_OF_MONTH}\s?-\s?)?{_OF_MONTH}(?:-| of | )({_MONTH})(?:(?:, | |-)'?([0-9]{{4}}|(?<=')[0-9]{{2}})\b)?",
+        rf"(?:\b[Tt]he )?(?<![\w.,$€£/:-])(?:{_OF_MONTH}\s?-\s?)?{_OF_MONTH}(?:-| of | )({_MONTH})"
+        rf"(?:(?:, | |-)'?([0-9]{{4}}|(?<=')[0-9]{{2}})\b)?",
         _day_and_month,
     ),
     rule(
-        rf"\b({_MONTH}) ?{_OF_MONTH}(?![\w:%/]|[.,][0-9])(?:\s?-\s?{_OF_MONTH}(?![\w:%]|[.,][0-9]))?(?:(,?) '?([0-9]{{4}}|(?<=')[0-9]{{2}})\b)?",
+        rf"\b({_MONTH}) ?{_OF_MONTH}(?![\w:%/]|[.,][0-9])"
+        rf"(?:\s?-\s?{_OF_MONTH}(?![\w:%]|[.,][0-9]))?(?:(,?) '?([0-9]{{4}}|(?<=')[0-9]{{2}})\b)?",
         _month_and_day,
     ),
     rule(rf"\b({_MONTH})(?=,? [0-9]{{4}}\b)", lambda m: _full_month(m[1])),
@@ -175,7 +174,10 @@ def _decade(match: re.Match) -> str:
     return f" {plural(year(int(written)) if len(written) == 4 else cardinal(int(written)))} "
 
 
-_AGES = r"\b(?:[Tt]he|[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Yy]our|[Oo]ur|[Mm]id|[Ll]ate|[Ee]arly|[Ll]ow|[Hh]igh|[Uu]pper|[0-9]{2}s and|[0-9]{2}s or|[0-9]{2}s to)[ -]"
+_AGES = (
+    r"\b(?:[Tt]he|[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Yy]our|[Oo]ur|[Mm]id|[Ll]ate|[Ee]arly|[Ll]ow|[Hh]igh|[Uu]pper|"
+    r"[0-9]{2}s (?:and|or|to))[ -]"
+)
 _SECONDS = re.compile(
     r"\b(?:for|in|after|within|every|of|about|under|over|only|last|takes?|took|lasts|than|to|wait|first|next|at|by) $"
 )

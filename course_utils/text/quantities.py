@@ -180,7 +180,15 @@ _MONEY = {
     "₿": ("bitcoin", ""),
 }
 CURRENCY = any_of(_MONEY)
-_LANDS = {"US": "u s", "C": "canadian", "CA": "canadian", "A": "australian", "AU": "australian", "NZ": "new zealand", "HK": "hong kong"}  # fmt: skip
+_LANDS = {
+    "US": "u s",
+    "C": "canadian",
+    "CA": "canadian",
+    "A": "australian",
+    "AU": "australian",
+    "NZ": "new zealand",
+    "HK": "hong kong",
+}
 
 
 def _scale(written: str | None) -> str:
@@ -350,7 +358,8 @@ QUANTITIES: list[Rule] = [
         lambda m: f" {number(m[1])} {_SCALES[m[2].lower()]} ",
     ),
     rule(
-        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|[,)]))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
+        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})"
+        r"(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|[,)]))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
         _measure,
     ),
     rule(rf"(?<![A-Za-z])(?P<amount>{AMOUNT})(?P<gap>-)(?P<unit>{UNIT})(?=-[a-z])", _measure),
