@@ -4,16 +4,26 @@ import json
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from course_utils import checkpoints, g2p, text
-from course_utils.text import CHARACTERS, PHONES, Vocabulary, normalise, phonemes, pronounce, words
-from data.build import g2p as recipe
+from course_utils import checkpoints, paths, text
+from course_utils.recipes import g2p as recipe
+from course_utils.text import (
+    CHARACTERS,
+    PHONES,
+    Vocabulary,
+    letter_to_phone,
+    normalise,
+    phonemes,
+    pronounce,
+    words,
+)
+from course_utils.text.dictionary import without_stress
+from course_utils.text.pronunciation import inflected
 
 SPOKEN = {
     # numbers
@@ -96,7 +106,9 @@ def test_what_is_not_a_text_is_refused_by_name(wrong):
             function(wrong)
 
 
-CLOSE_CALLS = st.text(st.sampled_from("aA bcDr.Mr,:;-/'’$€%°0123459mhkHzXVI§½–…\n\u0301αé😀"), max_size=40)
+CLOSE_CALLS = st.text(
+    st.sampled_from("aA bcDr.Mr,:;-/'’$€%°0123459mhkHzXVI§½–…<>≠²⁻^#@+=()&~×\n\u0301αé😀"), max_size=40
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -121,25 +133,20 @@ def test_digits_run_together_are_read_one_by_one():
     assert normalise("3.14159265358979323846").startswith("three point one four one five")
 
 
+@pytest.mark.timeout(60)  # each takes a second or two; a pattern that backtracks never ends
 @pytest.mark.parametrize(
-    "long", ["word 12 $3.50 " * 3334, "1" * 20000, "a." * 20000, "A" * 20000, "'" * 20000, "1,111" * 4000]
+    "piece", ["word 12 $3.50 ", "1", "a.", "A", "'", "1,111", "1-", "1/", '1"', "5 kg-", "a@", "<"]
 )
-def test_long_texts_take_seconds_at_most(long):
-    normalise("1")  # loads the number words
-    start = time.process_time()
-    normalise(long)
-    assert time.process_time() - start < 5
+def test_long_texts_end(piece):
+    assert words(piece * (5_000 // len(piece))) is not None
 
 
 def test_words_leaves_punctuation_out():
     assert words("Hello, Dr. Who: it's 5!") == ["hello", "doctor", "who", "it's", "five"]
 
 
-def test_the_dictionary_is_whole_and_quick_to_load():
-    text.lexicon.cache_clear()
-    start = time.process_time()
+def test_the_dictionary_is_whole():
     lexicon = text.lexicon()
-    assert time.process_time() - start < 1.5  # 0.4 s on a quiet machine
     assert len(lexicon) == 126_052
     assert lexicon["read"] == [("R", "EH1", "D"), ("R", "IY1", "D")]
     assert {phone for entry in lexicon.values() for phones in entry for phone in phones} == set(PHONES) - {
@@ -192,9 +199,9 @@ def test_inflections_by_rule_agree_with_the_dictionary():
     lexicon = text.lexicon()
     agreed, total = 0, 0
     for word in list(lexicon)[::7]:
-        if guess := text._by_rule(word):
+        if guess := inflected(word):
             total += 1
-            agreed += text._bare(guess) in [text._bare(phones) for phones in lexicon[word]]
+            agreed += without_stress(guess) in [without_stress(phones) for phones in lexicon[word]]
     assert total > 2000
     assert agreed / total > 0.88  # 0.905 of all 33,000
 
@@ -268,10 +275,10 @@ def splits():
 
 
 def test_the_letter_model_is_as_good_on_unseen_words_as_its_card_says(splits):
-    config = json.loads((text.data_folder() / "checkpoints/g2p/config.json").read_text(encoding="utf-8"))
+    config = json.loads((paths.checkpoints_folder() / "g2p/config.json").read_text(encoding="utf-8"))
     unseen = splits["test"]
     sample = {word: unseen[word] for word in sorted(unseen)[::8]}  # 800 words
-    scores = recipe.measure(g2p.load(), sample, resamples=0)
+    scores = recipe.measure(letter_to_phone.load(), sample, resamples=0)
     for name, (value,) in scores.items():
         assert value == pytest.approx(config["test"][name][0], abs=4)
     assert scores["phone_errors_without_stress"][0] < 10
@@ -279,9 +286,10 @@ def test_the_letter_model_is_as_good_on_unseen_words_as_its_card_says(splits):
 
 
 def test_the_card_shows_the_figures_of_the_config():
-    folder = text.data_folder() / "checkpoints/g2p"
+    folder = paths.checkpoints_folder() / "g2p"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "`course train g2p`" in card and config["training"]["epochs"] == recipe.EPOCHS
     assert all("{:.1f} ({:.1f} to {:.1f})".format(*value) in card for value in config["test"].values())
     assert (folder / "model.safetensors").stat().st_size <= 1_000_000
 
@@ -293,46 +301,59 @@ def test_no_form_of_a_held_out_word_is_trained_on(splits):
     assert recipe.stem("making") == recipe.stem("makes") and recipe.stem("cities") == recipe.stem("city")
 
 
-def test_training_the_letter_model_goes_on_where_it_was_stopped(splits, monkeypatch, tmp_path):
-    few = {name: dict(list(words.items())[:300]) for name, words in splits.items()}
-    monkeypatch.setattr(recipe, "splits", lambda: few)
-    monkeypatch.setattr(recipe, "STATES", tmp_path / "unbroken")
-    monkeypatch.setattr(recipe.torch, "set_num_threads", lambda n: None)  # not for the tests after this one
-    whole, facts = recipe.train(2)
-    assert facts["epochs"] == 2 and len(facts["valid"]) == 2
+@pytest.fixture
+def few():
+    """Words for a run of two batches in each epoch."""
+    parts = {"train": "cat dog bird fish", "valid": "cow", "test": "ant wolf"}
+    return {part: {word: text.lexicon()[word] for word in words.split()} for part, words in parts.items()}
+
+
+def test_training_the_letter_model_goes_on_where_it_was_stopped(few, monkeypatch, tmp_path):
+    whole, facts = recipe.fit(few, 2, None)
+    assert (facts["epochs"], facts["steps"], len(facts["valid"])) == (2, 4, 2)
 
     calls, loss_of = [], recipe.loss_of
 
     def stopped(network, batch):
         calls.append(len(batch))
-        if len(calls) == facts["steps"] // 2 + 3:  # within the second epoch
+        if len(calls) == 4:  # within the second epoch
             raise KeyboardInterrupt
         return loss_of(network, batch)
 
-    monkeypatch.setattr(recipe, "STATES", tmp_path / "stopped")
     monkeypatch.setattr(recipe, "loss_of", stopped)
     with pytest.raises(KeyboardInterrupt):
-        recipe.train(2)
-    resumed, _ = recipe.train(2)
-    assert len(calls) == facts["steps"] + 1, "nothing is computed twice but the step that was stopped"
+        recipe.fit(few, 2, tmp_path / "state.safetensors")
+    resumed, _ = recipe.fit(few, 2, tmp_path / "state.safetensors")
+    assert len(calls) == 4 + 1, "nothing is computed twice but the step that was stopped"
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
+def test_the_recipe_of_the_letter_model_writes_a_checkpoint_that_loads(few, monkeypatch, tmp_path):
+    monkeypatch.setattr(recipe, "splits", lambda: few)
+    threads = torch.get_num_threads()
+    recipe.train(steps=1, name=tmp_path / "trial")
+    assert torch.get_num_threads() == threads
+    network = checkpoints.load(tmp_path / "trial")
+    assert letter_to_phone.predict(["cat"], network) == letter_to_phone.predict(["cat"], network)
+    card = (tmp_path / "trial" / "README.md").read_text(encoding="utf-8")
+    assert "| rebuild | `course train g2p` |" in card and "1 epochs, 2 steps" in card
+
+
 def test_the_letter_model_answers_one_by_one_as_in_a_batch():
     names = ["zorblax", "quimbly", "frandle", "xyz", "o'brannigan", "a" * 60]
-    together = g2p.predict(names)
-    assert together == [g2p.predict([name])[0] for name in names]
+    together = letter_to_phone.predict(names)
+    assert together == [letter_to_phone.predict([name])[0] for name in names]
     assert all(phones and set(phones) <= set(PHONES) for phones in together)
     assert all(any(phone.endswith("1") for phone in phones) for phones in together)
-    assert g2p.predict(["", "123"]) == [(), ()]
+    assert letter_to_phone.predict(["", "123"]) == [(), ()]
 
 
 def test_a_missing_letter_model_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    g2p.load.cache_clear()
+    letter_to_phone.load.cache_clear()
     try:
         with pytest.raises(checkpoints.CheckpointError, match="no checkpoint 'g2p'"):
-            g2p.load()
+            letter_to_phone.load()
     finally:
-        g2p.load.cache_clear()
+        letter_to_phone.load.cache_clear()

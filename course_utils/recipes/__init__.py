@@ -1,8 +1,8 @@
 """How the shipped checkpoints are made: one module per checkpoint, found by being here.
 
-A recipe has `train(steps=None, seed=0, state=None, name=..., measure=None)`, which trains, and saves as `name` (a
-checkpoint, or the folder of a trial) with a card. `measure(model)` gives figures for the card; what measures
-stands above the recipes. A recipe with a ladder has `RUNGS` and `train_rung(rung, seed, steps)`, too.
+A recipe has `train(steps=None, state=None, name=...)`, which trains, and saves as `name` (a
+checkpoint, or the folder of a trial) with a card. That of a topic takes
+`measure` too, a function of the model that gives figures for the card: what measures stands above the recipes. A recipe with a ladder has `RUNGS` and `train_rung(rung, seed, steps)`, too.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def run(name: str, steps: int | None = None, measure: Callable | None = None, **
     # A folder of its own: it holds the states of all stages, and goes as a whole when the checkpoint is written.
     folder = paths.training_folder() / "states" / label
     _same_recipe(folder, name)
-    recipe.train(steps=steps, state=folder / "state.safetensors", name=target, measure=measure, **options)
+    if measure is not None:
+        options["measure"] = measure
+    recipe.train(steps=steps, state=folder / "state.safetensors", name=target, **options)
     shutil.rmtree(folder)
     if target.parent == paths.checkpoints_folder():
         print(

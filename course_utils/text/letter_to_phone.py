@@ -1,7 +1,7 @@
 """Letters to phones for words outside the dictionary: a small recurrent network with CTC.
 
 Each letter gets two output slots, a slot holds a phone or nothing, and CTC finds out in training which
-letter makes which sound. Trained by `data/build/g2p.py`; use it through `course_utils.text.pronounce`.
+letter makes which sound. Trained by `course_utils/recipes/g2p.py`; use it through `course_utils.text.pronounce`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import checkpoints
-from course_utils.text import LETTERS, PHONES
+from course_utils.text.symbols import LETTERS, PHONES
 
 SLOTS = 2  # output slots per letter: "x" needs two (K S); three bring nothing
 SYMBOLS = ("", *(phone for phone in PHONES if phone != "sil"))  # symbol 0 is the CTC blank
@@ -82,7 +82,7 @@ def load() -> LettersToPhones:
     document, _ = checkpoints.read("g2p")
     if document["letters"] != LETTERS or document["symbols"] != list(SYMBOLS):
         raise checkpoints.CheckpointError(
-            "the g2p checkpoint was made for other symbols: run `python -m data.build.g2p`"
+            "the g2p checkpoint was made for other symbols: run `course train g2p`"
         )
     return checkpoints.load("g2p")
 

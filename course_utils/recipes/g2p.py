@@ -1,14 +1,10 @@
-"""Train the letter-to-phone network that pronounces words outside the dictionary.
+"""The letter-to-phone network that pronounces words outside the dictionary: `course train g2p`.
 
-    python -m data.build.g2p            train (resumes after an interruption), measure, write the card
-    python -m data.build.g2p --check    measure the shipped checkpoint and compare with its card
-
-Writes `data/checkpoints/g2p/`. One thread and fixed seeds: the same machine gives the same weights.
+One thread and fixed seeds: the same machine gives the same weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
@@ -25,12 +21,13 @@ import torch
 from rapidfuzz.distance import Levenshtein
 from torch.nn.functional import ctc_loss
 
-from course_utils import checkpoints, g2p, metrics, text, training
+from course_utils import checkpoints, metrics, text, training
+from course_utils.text import letter_to_phone
+from course_utils.text.dictionary import without_stress
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "data" / "checkpoints" / "g2p"
-STATES = ROOT / "scratch" / "g2p"
 SEED, EPOCHS, BATCH, PEAK_RATE = 0, 10, 256, 3e-3
+
+Words = dict[str, list[tuple[str, ...]]]  # word: its pronunciations
 
 SUFFIXES = re.compile(r"(ing|ings|ed|er|ers|es|s|ly|ness|ment|ments|able|ful|less|ish|est|in)$")
 
@@ -59,9 +56,9 @@ def is_word(word: str, phones: tuple[str, ...]) -> bool:
     )
 
 
-def splits() -> dict[str, dict[str, list[tuple[str, ...]]]]:
+def splits() -> dict[str, Words]:
     """Return {"train" | "valid" | "test": {word: its pronunciations}}."""
-    parts: dict[str, dict[str, list[tuple[str, ...]]]] = defaultdict(dict)
+    parts: dict[str, Words] = defaultdict(dict)
     for word, pronunciations in text.lexicon().items():
         fitting = [phones for phones in pronunciations if is_word(word, phones)]
         if fitting:
@@ -69,7 +66,7 @@ def splits() -> dict[str, dict[str, list[tuple[str, ...]]]]:
     return parts
 
 
-def batches(words: dict[str, list[tuple[str, ...]]], seed: int) -> list[list[tuple[str, tuple[str, ...]]]]:
+def batches(words: Words, seed: int) -> list[list[tuple[str, tuple[str, ...]]]]:
     """Return shuffled batches; the words of one batch are equally long, so nothing is padded."""
     by_length: dict[int, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
     for word, pronunciations in words.items():
@@ -83,10 +80,12 @@ def batches(words: dict[str, list[tuple[str, ...]]], seed: int) -> list[list[tup
     return result
 
 
-def loss_of(network: g2p.LettersToPhones, batch: list[tuple[str, tuple[str, ...]]]) -> torch.Tensor:
+def loss_of(
+    network: letter_to_phone.LettersToPhones, batch: list[tuple[str, tuple[str, ...]]]
+) -> torch.Tensor:
     """Return the mean CTC loss per word, of the upper answer plus 0.3 of the lower one."""
-    letters = torch.tensor([g2p.encode(word) for word, _ in batch])
-    targets = torch.tensor([g2p.SYMBOLS.index(phone) for _, phones in batch for phone in phones])
+    letters = torch.tensor([letter_to_phone.encode(word) for word, _ in batch])
+    targets = torch.tensor([letter_to_phone.SYMBOLS.index(phone) for _, phones in batch for phone in phones])
     target_lengths = torch.tensor([len(phones) for _, phones in batch])
     lower, upper = (
         ctc_loss(
@@ -112,17 +111,12 @@ def rate(epochs: int, steps_per_epoch: int) -> Callable[[int], float]:
     return of_step
 
 
-def state_file(epochs: int) -> Path:
-    """Where a run of so many epochs keeps what it needs to go on."""
-    return STATES / f"{epochs}-epochs.safetensors"
-
-
-def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
+def fit(
+    parts: dict[str, Words], epochs: int, state: Path | None
+) -> tuple[letter_to_phone.LettersToPhones, dict]:
     """Train from the last saved state on; return the network and facts for the card."""
-    torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    parts = splits()
-    network = g2p.LettersToPhones()
+    network = letter_to_phone.LettersToPhones()
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.01)
     plan = lru_cache(1)(lambda epoch: batches(parts["train"], SEED * 1000 + epoch))
     steps = epochs * (per_epoch := len(plan(0)))
@@ -134,7 +128,6 @@ def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
             torch.manual_seed(SEED * 1000 + epoch)  # dropout; the shipped weights were made so
         return plan(epoch)[place]
 
-    STATES.mkdir(parents=True, exist_ok=True)
     history = training.fit(
         network,
         batch,
@@ -145,7 +138,7 @@ def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
         optimizer=optimizer,
         evaluate=lambda network: {"valid": measure(network, parts["valid"], 0)["words_without_stress"][0]},
         every=per_epoch,
-        state=state_file(epochs),
+        state=state,
         save_every=per_epoch,
         seed=SEED,
         title="g2p",
@@ -156,13 +149,8 @@ def train(epochs: int) -> tuple[g2p.LettersToPhones, dict]:
     return network, {"epochs": epochs, "steps": steps, "seconds": history.seconds, "valid": valid}
 
 
-def without_stress(phones: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the phones without their stress digits."""
-    return tuple(phone.rstrip("012") for phone in phones)
-
-
 def measure(
-    network: g2p.LettersToPhones, words: dict[str, list[tuple[str, ...]]], resamples: int = 1000
+    network: letter_to_phone.LettersToPhones, words: Words, resamples: int = 1000
 ) -> dict[str, list[float]]:
     """Return word accuracy and phone error rate in percent, with and without stress.
 
@@ -171,7 +159,7 @@ def measure(
     """
     stems = [stem(word) for word in words]
     scores = {}
-    guesses = g2p.predict(list(words), network)
+    guesses = letter_to_phone.predict(list(words), network)
     for name, change in (("without_stress", without_stress), ("with_stress", tuple)):
         errors, lengths = [], []
         for guess, pronunciations in zip(guesses, words.values(), strict=True):
@@ -196,7 +184,7 @@ def measure(
 CARD = """# g2p: letters to phones
 
 Pronounces English words that are not in CMUdict: letters in, ARPAbet phones with stress out. Used by
-`course_utils.text.pronounce`; the network is `course_utils.g2p.LettersToPhones`.
+`course_utils.text.pronounce`; the network is `course_utils.text.letter_to_phone.LettersToPhones`.
 
 | | |
 | --- | --- |
@@ -206,7 +194,7 @@ Pronounces English words that are not in CMUdict: letters in, ARPAbet phones wit
 | split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
 | training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, falling to zero in the last two epochs |
 | machine, time | {machine}; {minutes:.0f} min |
-| made by | `python -m data.build.g2p` |
+| rebuild | `course train g2p` |
 | licence | CC BY 4.0 |
 
 ## Measured on the held-out words
@@ -230,9 +218,31 @@ dictionary counts.
 """
 
 
-def write(network: g2p.LettersToPhones, facts: dict) -> None:
-    """Write the weights (fp16), then measure what was written and add config and card."""
-    parts = splits()
+def train(steps: int | None = None, state: Path | None = None, name: str | Path = "g2p") -> None:
+    """Train, measure and write the checkpoint.
+
+    Args:
+        steps: epochs, 10 for the shipped checkpoint.
+        state: file to resume from and to write after each epoch.
+        name: of the checkpoint, or a folder to write it to.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        parts = splits()
+        network, facts = fit(parts, EPOCHS if steps is None else steps, state)
+        facts["machine"] = (
+            f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
+        )
+        write(network, facts, parts, name)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def write(
+    network: letter_to_phone.LettersToPhones, facts: dict, parts: dict[str, Words], name: str | Path
+) -> None:
+    """Measure the weights as they are stored (fp16), and write them with config and card."""
     weights = {name: value.half() for name, value in network.state_dict().items()}
     network.load_state_dict({name: value.float() for name, value in weights.items()})
     scores = measure(network, parts["test"])
@@ -254,42 +264,14 @@ def write(network: g2p.LettersToPhones, facts: dict) -> None:
         **shown,
     )
     checkpoints.save(
-        FOLDER,
+        name,
         network,
         config,
         card,
         half=True,
         letters=text.LETTERS,
-        symbols=list(g2p.SYMBOLS),
+        symbols=list(letter_to_phone.SYMBOLS),
         training={"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
         test=scores,
     )
     print(json.dumps(scores))
-
-
-def make(epochs: int = EPOCHS) -> None:
-    """Train, measure and write the checkpoint: `course train g2p`."""
-    network, facts = train(epochs)
-    facts["machine"] = f"{platform.system()} {platform.machine()}, 1 CPU thread, torch {torch.__version__}"
-    write(network, facts)
-    state_file(epochs).unlink()
-
-
-def main() -> None:
-    """Train and write the checkpoint, or compare the shipped one with its card."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only measure the shipped checkpoint")
-    if parser.parse_args().check:
-        config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-        scores = measure(g2p.load(), splits()["test"])
-        if any(
-            abs(a - b) > 0.1 for key in scores for a, b in zip(scores[key], config["test"][key], strict=True)
-        ):
-            raise SystemExit(f"measured {scores}, the card says {config['test']}")
-        print("the card is right:", json.dumps(scores))
-    else:
-        make()
-
-
-if __name__ == "__main__":
-    main()
