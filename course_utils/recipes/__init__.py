@@ -1,8 +1,9 @@
 """How the shipped checkpoints are made: one module per checkpoint, found by being here.
 
-A recipe has `train(steps=None, state=None, name=...)`, which trains, and saves as `name` (a
-checkpoint, or the folder of a trial) with a card. That of a topic takes
-`measure` too, a function of the model that gives figures for the card: what measures stands above the recipes. A recipe with a ladder has `RUNGS` and `train_rung(rung, seed, steps)`, too.
+A recipe has `train(steps=None, state=None, name=...)`, which trains, and saves as `name` (a checkpoint, or the
+folder of a trial) with a card. That of a topic takes `measure` too, a function of the model that gives figures for
+the card: what measures stands above the recipes. A recipe with a ladder has `RUNGS` (name: what it adds, and how)
+and `train_rung(rung, seed, steps)`, which gives the model and its `training.History`.
 """
 
 from __future__ import annotations
