@@ -172,7 +172,7 @@ def test_the_command_fails_with_a_sentence_when_stale(small, capsys):
 
 def test_differences_are_sentences_and_missing_figures_are_equal():
     old = {"a": 1.0, "b": None, "c": "x"}
-    assert differences({"a": 1.0004, "b": float("nan"), "c": "x"}, old, "it") == []
+    assert differences({"a": 1.004, "b": float("nan"), "c": "x"}, old, "it") == []
     found = differences({"a": 1.01, "b": 2.0, "c": "y", "d": 3}, old, "it")
     assert len(found) == 4 and found[0] == "a of it is 1.01 now, 1.0 was recorded"
 
