@@ -28,6 +28,7 @@ check: $(DEV)  ## lint, and whatever is derived is fresh
 	$(BIN)/course imports --check
 	$(BIN)/python -m data.build.manifest --check
 	$(BIN)/python -m data.build.report --check
+	$(BIN)/python -m data.build.real --check
 	$(BIN)/course scoreboard --check
 
 models: $(LAB)  ## train every shipped checkpoint again (hours with a GPU, else days)
