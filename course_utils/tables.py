@@ -52,7 +52,7 @@ def table(
     return MarkdownTable("\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]))
 
 
-def interval(figures: Sequence[float | None], digits: int = 2) -> str:
+def with_interval(figures: Sequence[float | None], digits: int = 2) -> str:
     """Mean, low and high as text: "1.94 (1.82 to 2.06)"; what was not measured is "nan"."""
     mean, low, high = (float("nan") if figure is None else figure for figure in figures)
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -12,46 +12,6 @@ def test_without_its_checkpoint_the_command_says_how_to_get_it(monkeypatch, tmp_
     assert "course train enhancement" in capsys.readouterr().err
 
 
-@pytest.fixture
-def recipe(monkeypatch, tmp_path):
-    """A recipe that writes its state, and stops the first time; returns the calls it saw."""
-    calls = []
-
-    def train(steps=None, state=None):
-        calls.append((steps, state.exists()))
-        state.write_text("half of it")
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("course_utils.models.music.train", train)
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    return calls
-
-
-def test_an_interrupted_training_goes_on_with_the_same_command(recipe, tmp_path, capsys):
-    assert cli.main(["train", "music", "--steps", "7"]) == 130
-    assert "what was finished is kept" in capsys.readouterr().err
-    assert cli.main(["train", "music", "--steps", "7"]) == 0
-    assert recipe == [(7, False), (7, True)]
-    assert not list((tmp_path / "training").iterdir())
-
-
-def test_a_run_without_recordings_never_goes_on_from_one_with_them(monkeypatch, tmp_path):
-    seen = []
-    monkeypatch.setattr(
-        "course_utils.models.enhancement.train",
-        lambda steps, state, real=True: seen.append((real, state.name)),
-    )
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    assert cli.main(["train", "enhancement"]) == cli.main(["train", "enhancement", "--synthetic"]) == 0
-    assert [real for real, _ in seen] == [True, False] and seen[0][1] != seen[1][1]
-
-
-def test_only_a_recipe_with_recordings_can_do_without_them(recipe, capsys):
-    assert cli.main(["train", "music", "--synthetic"]) == 1
-    assert "needs no real recordings" in capsys.readouterr().err and not recipe
-
-
 class Composer:
     def generate(self, steps, prompt=None, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0), strict=False):
         self.asked = {

@@ -135,7 +135,7 @@ def test_helpers_are_not_defined_again(notebook):
         public |= {
             n
             for n, o in vars(module).items()
-            if getattr(o, "__module__", None) == module.__name__ and n[0] != "_"
+            if (getattr(o, "__module__", None) or "").startswith(module.__name__) and n[0] != "_"
         }
     defined = {
         node.name

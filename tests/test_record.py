@@ -305,7 +305,7 @@ def test_tables_show_real_speech_first_with_intervals():
     ours = results.read("enhancement")["systems"]["real"]["this course"]["mean"]["si_sdr"]
     assert "| this course | {:.1f} ({:.1f} to {:.1f}) |".format(*ours) in str(enhancement.table("real"))
     assert "| women | men |" in str(enhancement.details("own"))
-    assert enhancement.headline()[0]["task"].endswith("real speech in real noise")
+    assert enhancement.headline()[0]["measured on"] == "real speech in real noise"
     with pytest.raises(ValueError, match="no record of 'Krisp'"):
         enhancement.recorded_rows("real", "Krisp")
 

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import threading
-import time
 import tomllib
 from pathlib import Path
 
@@ -187,7 +186,7 @@ def test_a_recording_becomes_a_waveform():
     assert mic.gap_seconds == 0
 
 
-def test_after_stop_was_pressed_the_cell_waits_for_the_last_sound():
+def test_after_stop_was_pressed_the_cell_waits_for_the_last_sound(monkeypatch):
     mic, chunks = MicRecorder(), chunks_of(noise())
     start(mic)
     send(mic, chunks[:-1])
@@ -197,10 +196,11 @@ def test_after_stop_was_pressed_the_cell_waits_for_the_last_sound():
     np.testing.assert_allclose(mic.audio, noise(), atol=1 / 32768)
     late.join()
     start(mic, "again")  # which nobody has stopped yet
-    begun = time.monotonic()
+    waits = []
+    monkeypatch.setattr(mic._over, "wait", lambda timeout=None: waits.append(timeout) or False)
     with pytest.raises(audio.AudioError, match="still recording: press Stop"):
         mic.audio  # noqa: B018
-    assert time.monotonic() - begun < 3
+    assert len(waits) <= 1, "it waits for a second at the most, not for sound that will not come"
 
 
 def test_a_recording_at_the_rate_of_the_device_is_resampled():
@@ -324,11 +324,11 @@ def test_live_pieces_arrive_in_order_on_another_thread_and_add_up():
 
 
 def test_a_slow_callback_does_not_hold_up_the_messages():
-    mic, over = MicRecorder(), threading.Event()
-    mic.on_chunk(lambda piece: time.sleep(0.03), over.set)
-    began = time.monotonic()
+    mic, over, gate = MicRecorder(), threading.Event(), threading.Event()
+    mic.on_chunk(lambda piece: gate.wait(5), over.set)
     mic.feed(noise(1.0))
-    assert time.monotonic() - began < 0.2
+    assert not over.is_set(), "all messages are through before the callback has had its first piece"
+    gate.set()
     assert over.wait(5)
 
 

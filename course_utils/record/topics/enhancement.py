@@ -49,7 +49,7 @@ def card_figures(model: torch.nn.Module) -> dict[str, str]:
             result[grid] = f"not measured: {missing}"
             continue
         for measure, figures in summarise(rows).items():
-            result[f"{units[measure]}, {grid}"] = tables.interval(figures, 3)
+            result[f"{units[measure]}, {grid}"] = tables.with_interval(figures, 3)
     return result
 
 
@@ -198,7 +198,7 @@ def table(grid: str) -> tables.MarkdownTable:
     rows = [
         {
             "system": name,
-            **{title: tables.interval(record["mean"][key], d) for key, (title, d) in _COLUMNS.items()},
+            **{title: tables.with_interval(record["mean"][key], d) for key, (title, d) in _COLUMNS.items()},
             **_cost_cells(cost.get(name)),
         }
         for name, record in _systems(grid).items()
@@ -285,8 +285,8 @@ def headline() -> list[dict[str, str]]:
                     "task": task,
                     "measured on": title,
                     "measure": f"{measure} (higher is better)",
-                    OURS: tables.interval(means[OURS], digits),
-                    "best of the others": f"{best}: {tables.interval(means[best], digits)}" if best else "–",
+                    OURS: tables.with_interval(means[OURS], digits),
+                    "best of the others": f"{best}: {tables.with_interval(means[best], digits)}" if best else "–",
                 }
             )
             task = title = ""  # named once

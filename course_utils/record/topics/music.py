@@ -37,7 +37,7 @@ def rung_figures(model: torch.nn.Module) -> dict[str, float]:
 def card_figures(model: torch.nn.Module) -> dict[str, str]:
     """Nats per note with 95 % intervals over pieces, as they stand in the card."""
     return {
-        f"nats per note, {split}, {name}": tables.interval(record["mean"], 4)
+        f"nats per note, {split}, {name}": tables.with_interval(record["mean"], 4)
         for split in _SPLITS
         for name, record in _nats(split, model).items()
     }
@@ -98,7 +98,7 @@ def table() -> tables.MarkdownTable:
     systems, rows = results.read("music").get("systems", {}), []
     for name in PROTOCOLS:
         if all(name in systems.get(split, {}).get(OURS, {}) for split in _SPLITS):
-            valid, test = (tables.interval(recorded_nats(split, name), 3) for split in _SPLITS)
+            valid, test = (tables.with_interval(recorded_nats(split, name), 3) for split in _SPLITS)
             how = "mean with 95 % interval over pieces"
             rows.append({"system": f"checkpoint, {name}", "validation": valid, "test": test, "how": how})
     for figures in ladder.summary("music").values():
@@ -123,7 +123,7 @@ def headline() -> list[dict[str, str]]:
             "task": "chorales",
             "measured on": "validation pieces",
             "measure": "nats per note (lower is better)",
-            OURS: tables.interval(recorded_nats("valid"), 3),
+            OURS: tables.with_interval(recorded_nats("valid"), 3),
             "best of the others": f"Music Transformer ({best}), as cited, other split: {CITED[best]}",
         }
     ]
