@@ -48,11 +48,14 @@ def _ending(match: re.Match) -> str:
     return " dot " + " ".join(_name(part) if part.isalpha() else number(part) for part in parts) + " "
 
 
+_HUNDREDS = {"800": "eight hundred", "900": "nine hundred"}  # area codes that are said so
+
+
 def _telephone(match: re.Match) -> str:
     found = match.groupdict()
     groups = [match["area"] or found.get("code"), match["exchange"], match["line"]]
     spoken = [
-        "eight hundred" if group in ("800", "900") and i == 0 else digits(group)
+        _HUNDREDS.get(group, digits(group)) if i == 0 else digits(group)
         for i, group in enumerate(groups)
         if group
     ]
@@ -123,7 +126,7 @@ TELEPHONES: list[Rule] = [
     rule(r"(?<![\w.+-])\+[0-9]{1,3}(?:[ .-]?\(?[0-9]{1,4}\)?){2,5}(?![\w-])", _international),
     rule(
         r"\b(?:(1)-)?(8(?:00|33|44|55|66|77|88))-(?=[A-Z]{2})",
-        lambda m: f" {'one, ' if m[1] else ''}{'eight hundred' if m[2] == '800' else digits(m[2])}, ",
+        lambda m: f" {'one, ' if m[1] else ''}{_HUNDREDS.get(m[2], digits(m[2]))}, ",
     ),
     rule(r"(?<![\w.,$€£+-])([0-9]{3})-([0-9]{4})(?![\w%-]|[.,][0-9]| ?(?:%|k?m\b|k?Hz|m?s\b))", _local),
     rule(rf"{_CALL}([0-9]{{3}})\b(?![-.,][0-9])", lambda m: f"{m[1]} {digits(m[2])} "),
