@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from course_utils import paths
@@ -51,9 +52,15 @@ def imports() -> dict[str, set[str]]:
     return {name: {module for module, _, _ in _imported(name, path, known)} for name, path in known.items()}
 
 
+@lru_cache(maxsize=256)
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    kinds = (ast.Import, ast.ImportFrom, ast.Attribute)
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+
+
 def _imported(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[str, str | None, str]]:
     """(module, name taken from it or None, what it is called here)."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module = alias.name.removeprefix("course_utils.")
@@ -131,7 +138,7 @@ def _private(name: str) -> Iterator[str]:
             aliases[called] = module
         elif taken.startswith("_") and not taken.startswith("__"):
             yield f"{name} takes {taken} from {module}: what crosses a module has no leading underscore"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path.read_text(encoding="utf-8")):
         if (
             isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)

@@ -186,7 +186,9 @@ DECADES: list[Rule] = [
     # 1920s-30s
     rule(
         r"(?<![\w.,])((?:1[1-9]|20)[0-9]0)'?s ?(?:-|to|and) ?'?([1-9]0)'?s\b",
-        lambda m: f" {plural(year(int(m[1])))} {'and' if 'and' in m[0] else 'to'} {plural(cardinal(int(m[2])))} ",
+        lambda m: (
+            f" {plural(year(int(m[1])))} {'and' if 'and' in m[0] else 'to'} {plural(cardinal(int(m[2])))} "
+        ),
     ),
     # 1980s, the 1900s
     rule(r"(?<![\w.,])(?P<decade>(?:1[1-9]|20)[0-9]0)'?s\b", _decade),

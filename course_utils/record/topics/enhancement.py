@@ -286,7 +286,9 @@ def headline() -> list[dict[str, str]]:
                     "measured on": title,
                     "measure": f"{measure} (higher is better)",
                     OURS: tables.with_interval(means[OURS], digits),
-                    "best of the others": f"{best}: {tables.with_interval(means[best], digits)}" if best else "–",
+                    "best of the others": f"{best}: {tables.with_interval(means[best], digits)}"
+                    if best
+                    else "–",
                 }
             )
             task = title = ""  # named once
