@@ -82,6 +82,7 @@ def small(tmp_path, monkeypatch):
     topic = types.ModuleType("small")
     topic.NOTEBOOK, topic.LIBRARIES, topic.entries = "99", ("numpy", "no-such-package"), entries
     topic.rung_figures = lambda model: {"loss": model.loss}
+    topic.require = lambda: None
     topic.text = lambda: json.dumps(results.read("small").get("systems", {}))
     topic.headline = lambda: [{"task": "small", "measure": "mean", "this course": str(state.value)}]
     found, known = recipes.find, recipes.names()
@@ -211,6 +212,15 @@ def change_the_recipe(small):
     small.recipe_file.write_text(small.recipe_file.read_text().replace("seed + 1", "seed + 2"))
 
 
+def test_nothing_is_trained_where_it_could_not_be_measured(small, monkeypatch, capsys):
+    def missing():
+        raise scoreboard.data.DataError("the recordings are not here")
+
+    monkeypatch.setattr(topics.every()["small"], "require", missing)
+    assert cli.main(["ladder", "small"]) == 1
+    assert "not here" in capsys.readouterr().err and small.trained == []
+
+
 def test_other_steps_and_other_code_train_again(small):
     ladder.run("small", seeds=1)
     ladder.run("small", seeds=1, steps=20)
@@ -287,7 +297,7 @@ def test_a_topic_keeps_the_interface_and_knows_its_notebook():
     assert numbers == sorted(numbers)
     for name, topic in topics.every().items():
         assert list(paths.notebooks_folder().glob(f"{topic.NOTEBOOK}_*.ipynb"))
-        for function in ("entries", "text", "headline", "rung_figures", "card_figures"):
+        for function in ("entries", "text", "headline", "require", "rung_figures", "card_figures"):
             assert callable(getattr(topic, function)), f"{name} lacks {function}"
 
 

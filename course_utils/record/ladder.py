@@ -61,6 +61,7 @@ def run(
 
     Raises:
         ValueError: no such topic or rung.
+        DataError: what the rungs are measured on is not here.
     """
     recipe, key = _recipe(topic), made_with(topic)
     if unknown := [rung for rung in rungs or () if rung not in recipe.RUNGS]:
@@ -69,6 +70,7 @@ def run(
         raise ValueError(f"seeds: expected at least 1, got {seeds}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}; leave it out for those of the recipe")
+    topics.find(topic).require()
     # Seed by seed, so that a run that is stopped has compared all rungs.
     for seed in range(seeds):
         for rung in rungs or recipe.RUNGS:

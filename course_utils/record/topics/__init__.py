@@ -8,6 +8,7 @@ A topic module has
 - `text()`: the recorded tables in Markdown;
 - `headline()`: rows for the short table of the README: {"task", "measured on", "measure", "this course",
   "best of the others"};
+- `require()`: raises DataError where what it measures on is not here;
 - `rung_figures(model)`: what is measured of a rung of the ladder (where its recipe has rungs);
 - `card_figures(model)`: what is measured for the card of the checkpoint.
 """

@@ -28,6 +28,12 @@ LIBRARIES = (
 UNPROCESSED = "unprocessed"
 
 
+def require() -> None:
+    """DataError where a grid is not here, before anything is trained for it."""
+    for grid in _GRIDS:
+        _mixtures(grid)
+
+
 def rung_figures(model: torch.nn.Module) -> dict[str, float]:
     """Means on the first mixtures of each grid, for a rung of the ladder."""
     figures = {}
