@@ -1,10 +1,12 @@
 """Imports run one way, the picture of them in CONTRIBUTING.md is the true one, and a breach is named."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from course_utils import layers, paths
+from course_utils import layers, paths, recipes
 
 
 def test_imports_run_one_way_and_nothing_private_crosses_a_module():
@@ -51,3 +53,37 @@ def test_a_circle_is_named_also_inside_of_functions(package):
         path.write_text(f"{path.read_text()}\ndef f():\n    from course_utils import {other}\n")
     (problem,) = layers.problems()
     assert problem.startswith("a circle: ") and "audio" in problem and "features" in problem
+
+
+ALONE = """
+import sys
+
+class Only:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"soundfile", "soxr", "IPython", "librosa", "scipy", "mido", "requests", "tqdm",
+                                      "platformdirs", "matplotlib", "jiwer", "transformers", "onnxruntime"}:
+            raise ImportError(f"{name} is not on this machine")
+
+import numpy, torch
+sys.meta_path.insert(0, Only())
+import importlib
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_models_run_with_torch_and_numpy_alone():
+    names = [f"course_utils.{name}" for name in layers.modules() if name.startswith("models.")]
+    assert len(names) >= 6
+    subprocess.run([sys.executable, "-c", ALONE, *names], check=True, cwd=paths.ROOT)
+
+
+def test_recipes_need_what_a_machine_for_training_has():
+    names = [f"course_utils.recipes.{name}" for name in recipes.names() if name != "g2p"]
+    script = ALONE.replace('"tqdm",', "").replace('"scipy",', "")
+    subprocess.run([sys.executable, "-c", script, *names], check=True, cwd=paths.ROOT)
+
+
+def test_a_model_file_is_read_in_one_sitting():
+    for path in (paths.PACKAGE / "models").glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path.name
