@@ -49,6 +49,24 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
+class _Unmeasured(io.BytesIO):
+    """An MP3 without a table of contents, as if its end were unknown: then its frames are counted.
+
+    From the number of its bytes the length would be guessed by the bit rate of its first frame, which may be silence.
+    """
+
+    _at_end = False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to `offset`, but from the end nowhere."""
+        self._at_end = whence == os.SEEK_END
+        return self.tell() if self._at_end else super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return 2**63 - 1 if self._at_end else super().tell()
+
+
 class SoundReader:
     """An open sound file, read forward in blocks whatever its format, length and state.
 
@@ -71,7 +89,8 @@ class SoundReader:
             # By its path, because a Ctrl-C inside of a callback from libsndfile would be lost.
             self._file = self._open(os.fspath(source) if is_path else self._handle())
             self._starts = _part_starts(self._content, self._file.format)
-            if len(self._starts) > 1:
+            unmeasured = self._file.format == "MP3" and not _has_table(self._content)
+            if len(self._starts) > 1 or unmeasured:
                 self._file = self._open(self._part(0))
             elif self._file.frames == 0:
                 self._recover()
@@ -158,7 +177,8 @@ class SoundReader:
         return self._content
 
     def _part(self, index: int) -> BinaryIO:
-        return io.BytesIO(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
+        part = self._content[slice(*[*self._starts, len(self._content)][index : index + 2])]
+        return io.BytesIO(part) if self._file.format != "MP3" or _has_table(part) else _Unmeasured(part)
 
     def _recover(self) -> None:
         """Read an unfinished WAV as what it is: with data up to the end of the file."""
@@ -257,6 +277,14 @@ def _part_starts(content: bytes | mmap.mmap, file_format: str) -> list[int]:
         ends = [_mp3_end(content, head) for head in heads]
         heads = sorted({*heads, *(end for end in ends if content[end : end + 2] == sync)})
     return [0, *heads[1:]]
+
+
+def _has_table(content: bytes | mmap.mmap) -> bool:
+    """Whether the first frame of an MP3, behind its tags, is a table of contents."""
+    start = 0
+    while content[start : start + 3] == b"ID3":  # four bytes of 7 bits say how long the tag is
+        start += 10 + sum(byte << 7 * place for place, byte in enumerate(content[start + 9 : start + 5 : -1]))
+    return _PART_STARTS["MP3"].search(content, start, start + 4096) is not None
 
 
 def _page_end(content: bytes | mmap.mmap, start: int) -> int:

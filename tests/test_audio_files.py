@@ -52,6 +52,26 @@ def test_an_mp3_without_a_table_of_contents_may_follow_one_with():
             audio.load(whole[:length])
 
 
+@pytest.mark.parametrize("as_path", [True, False])
+@pytest.mark.parametrize("tag", [b"", b"ID3\3\0\0\0\0\x08\0" + bytes(1024)])
+@pytest.mark.parametrize("silent", [0, 1])
+def test_an_mp3_of_changing_bit_rate_without_a_table_of_contents_is_read_to_its_end(
+    tmp_path, silent, tag, as_path
+):
+    """Its first frame says nothing of the length: silence takes few bytes, noise many."""
+    parts = [NOISE * 0, NOISE]
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", 16000, 1, format="MP3", bitrate_mode="VARIABLE") as file:
+        file.write(np.concatenate([parts[silent], parts[1 - silent]]))
+    whole = buffer.getvalue()
+    content = tag + whole[whole.index(whole[:2], 100) :]  # the first frame is the table
+    (tmp_path / "sound.mp3").write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        samples = audio.load(tmp_path / "sound.mp3" if as_path else content)
+    assert 4 * 16000 < len(samples) < 4.2 * 16000
+
+
 def test_files_of_different_kinds_that_were_joined_are_refused():
     stereo = np.stack([NOISE, NOISE], axis=1)
     with pytest.raises(audio.AudioError, match=r"at 2.00 s 1 channels at 16000 Hz become 2"):
