@@ -144,6 +144,8 @@ class SoundReader:
         missing = min(self.frames or 0, end) - seen
         if missing > 0.1 * rate:
             _warn(f"{self.name}: cut off, it ends {missing / rate:.2f} s before the end that its header says")
+        elif seen < end and (share := self._share_missing()):
+            _warn(f"{self.name}: cut off, {share:.0%} of the sound that its header says are not in the file")
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
@@ -164,9 +166,13 @@ class SoundReader:
         try:
             return _Forward(handle)
         except (soundfile.LibsndfileError, TypeError) as error:
-            reason = getattr(error, "error_string", error)
+            reason = str(getattr(error, "error_string", error)).rstrip(".")
+            if "does not exist" in reason or "SF_INFO" in reason:  # it is there; what is in it is no sound
+                reason = "its content is of no known format, whatever its name says, or its header is damaged"
+            if re.match(rb"\s*<(?:!doctype|html)", self._content[:100], re.IGNORECASE):
+                reason = "it is a web page, so the download went wrong"
             raise AudioError(
-                f"{self.name}: can not be read as sound ({str(reason).rstrip('.')}); wav, flac, ogg, opus, mp3 and "
+                f"{self.name}: can not be read as sound ({reason}); wav, flac, ogg, opus, mp3 and "
                 "aiff work. Convert other formats first, for example: ffmpeg -i input.m4a output.wav"
             ) from error
 
@@ -194,6 +200,15 @@ class SoundReader:
         _warn(
             f"{self.name}: the recorder never finished its header, so all {size} bytes behind it are taken as sound"
         )
+
+    def _share_missing(self) -> float:
+        """How much of the sound is behind the end of the file: libsndfile takes what there is, and notes it."""
+        note = re.search(
+            r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.M
+        )
+        said, there = map(int, note.groups()) if note else (0, 0)
+        # A program that writes into a pipe knows no size, and says the largest there is.
+        return 1 - there / said if there + 100 < said < 0x7FFF_0000 else 0.0
 
     def _why_empty(self) -> str:
         size = len(self._content)
@@ -330,8 +345,8 @@ def format_of(target: Path) -> tuple[str, str | None]:
         return "OGG", "OPUS"
     others = {"aif": "AIFF", "aifc": "AIFF", "oga": "OGG", "snd": "AU", "wave": "WAV"}
     wanted = others.get(ending, ending.upper())
-    # RAW has no header, and SD2 keeps it in a second file.
-    if wanted not in soundfile.available_formats() or wanted in ("RAW", "SD2"):
+    # RAW has no header, SD2 keeps it in a second file, and XI and WVE have no place for the sample rate.
+    if wanted not in soundfile.available_formats() or wanted in ("RAW", "SD2", "XI", "WVE"):
         raise AudioError(
             f"can not write {target}: the ending says the format, and {target.suffix or 'none'!r} is not one that "
             f"can be written; use {ENDINGS}"

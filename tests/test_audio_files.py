@@ -133,6 +133,39 @@ def test_a_file_that_is_cut_off_says_so():
         assert len(audio.load(encoded("MP3")[:5000])) < 32000
 
 
+@pytest.mark.parametrize("format", ["WAV", "WAVEX", "AIFF", "AU"])
+def test_a_file_of_plain_samples_that_is_cut_off_says_so_and_a_stream_of_unknown_length_does_not(format):
+    whole = encoded(format)
+    with pytest.warns(audio.AudioWarning, match="cut off, 50% of the sound"):
+        assert len(audio.load(whole[: len(whole) // 2])) == pytest.approx(16000, abs=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        audio.load(whole)
+        audio.load(whole[: len(whole) // 2], max_seconds=0.5)
+        if format == "WAV":
+            unknown = whole.replace((2 * len(NOISE)).to_bytes(4, "little"), b"\xff\xff\xff\xff")
+            assert len(audio.load(unknown[:-2000])) == len(NOISE) - 1000
+
+
+@pytest.mark.parametrize("name", ["page.wav", "page.mp3"])
+def test_a_web_page_that_was_downloaded_instead_of_a_sound_is_called_one(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\n<!DOCTYPE html><html><body>Not found</body></html>" * 100)
+    with pytest.raises(audio.AudioError, match="web page"):
+        audio.load(tmp_path / name)
+
+
+def test_what_is_named_mp3_and_is_none_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "notes.mp3").write_bytes(b"hello there\n" * 300)
+    with pytest.raises(audio.AudioError, match="of no known format"):
+        audio.load(tmp_path / "notes.mp3")
+
+
+@pytest.mark.parametrize("ending", ["xi", "wve"])
+def test_a_format_that_does_not_keep_the_sample_rate_is_not_written(tmp_path, ending):
+    with pytest.raises(audio.AudioError, match="can be written"):
+        audio.save(tmp_path / f"a.{ending}", NOISE)
+
+
 @pytest.mark.parametrize("rate", [1, 999, 384001, 2**31 - 1])
 def test_a_rate_in_a_header_that_can_not_be_right_is_refused(tmp_path, rate):
     content = bytearray(encoded("WAV"))
