@@ -57,6 +57,8 @@ def _judge(module: str, package: str) -> ModuleType:
 
 def _real(values: Any, name: str) -> np.ndarray:
     """Return `values` as float64, or say what is wrong with them."""
+    if np.ma.is_masked(values):  # numpy would bring back what was masked
+        raise ValueError(f"{name}: some are masked; leave them out first (values.compressed())")
     try:
         array = np.asarray(values)
     except ValueError as error:
