@@ -378,6 +378,8 @@ def _sign(match: re.Match) -> str:
         return sign if _in_word(before) and _in_word(after) else _GONE
     if kind == "Sc" or sign in _SPOKEN or (kind == "Sm" and sign not in "<>|~"):
         return sign
+    if sign in "<>" and match.string[place + 1 : place + 3].lstrip()[:1].isdecimal():  # not that of a <tag>
+        return sign
     if sign == "-" and after.isdecimal() and not _in_word(before) and before != "-":
         return sign
     return " " if kind == "Pd" or sign in "_/" else _GONE

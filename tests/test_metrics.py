@@ -444,3 +444,9 @@ def test_scores_that_are_masked_are_not_counted_silently():
         metrics.bootstrap_ci(scores)
     with pytest.raises(ValueError, match="compressed"):
         metrics.eer(scores, [1.0])
+
+
+@pytest.mark.parametrize(("said", "heard"), [("< 5", "> 5"), ("<5 mg", "5 mg"), ("2 > 1", "2 < 1")])
+def test_less_and_more_before_a_number_are_no_decoration(said, heard):
+    assert metrics.wer(said, heard) > 0
+    assert metrics.normalise("<unk> five") == "unk five"
