@@ -127,6 +127,8 @@ def resample(waveform: np.ndarray, from_rate: float, to_rate: float) -> np.ndarr
     samples = to_float(waveform)
     if samples.ndim not in (1, 2):
         raise AudioError(f"expected samples of shape (time,) or (time, channels), got {samples.shape}")
+    if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1]:
+        raise AudioError(f"expected (time, channels), got {samples.shape}; transpose it (samples.T)")
     if from_rate == to_rate or samples.size == 0:
         return samples
     return soxr.resample(samples, from_rate, to_rate)
@@ -175,6 +177,10 @@ def mix(
     Raises:
         AudioError: one of them is silent, so that the ratio has no meaning, or no float32 can hold the result.
     """
+    if np.ndim(snr_db) != 0:
+        raise AudioError(
+            f"expected one signal-to-noise ratio in dB, got shape {np.shape(snr_db)}; mix once for each"
+        )
     speech, noise = check(speech, "speech"), check(noise, "noise")
     if level_db(speech) == float("-inf") or level_db(noise) == float("-inf"):
         raise AudioError("a signal-to-noise ratio needs sound on both sides, and one of them is silent")

@@ -49,6 +49,24 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
+class _Unmeasured(io.BytesIO):
+    """An MP3 without a table of contents, as if its end were unknown: then its frames are counted.
+
+    From the number of its bytes the length would be guessed by the bit rate of its first frame, which may be silence.
+    """
+
+    _at_end = False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to `offset`, but from the end nowhere."""
+        self._at_end = whence == os.SEEK_END
+        return self.tell() if self._at_end else super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return 2**63 - 1 if self._at_end else super().tell()
+
+
 class SoundReader:
     """An open sound file, read forward in blocks whatever its format, length and state.
 
@@ -71,7 +89,8 @@ class SoundReader:
             # By its path, because a Ctrl-C inside of a callback from libsndfile would be lost.
             self._file = self._open(os.fspath(source) if is_path else self._handle())
             self._starts = _part_starts(self._content, self._file.format)
-            if len(self._starts) > 1:
+            unmeasured = self._file.format == "MP3" and not _has_table(self._content)
+            if len(self._starts) > 1 or unmeasured:
                 self._file = self._open(self._part(0))
             elif self._file.frames == 0:
                 self._recover()
@@ -125,6 +144,8 @@ class SoundReader:
         missing = min(self.frames or 0, end) - seen
         if missing > 0.1 * rate:
             _warn(f"{self.name}: cut off, it ends {missing / rate:.2f} s before the end that its header says")
+        elif seen < end and (share := self._share_missing()):
+            _warn(f"{self.name}: cut off, {share:.0%} of the sound that its header says are not in the file")
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
@@ -145,9 +166,13 @@ class SoundReader:
         try:
             return _Forward(handle)
         except (soundfile.LibsndfileError, TypeError) as error:
-            reason = getattr(error, "error_string", error)
+            reason = str(getattr(error, "error_string", error)).rstrip(".")
+            if "does not exist" in reason or "SF_INFO" in reason:  # it is there; what is in it is no sound
+                reason = "its content is of no known format, whatever its name says, or its header is damaged"
+            if re.match(rb"\s*<(?:!doctype|html)", self._content[:100], re.IGNORECASE):
+                reason = "it is a web page, so the download went wrong"
             raise AudioError(
-                f"{self.name}: can not be read as sound ({str(reason).rstrip('.')}); wav, flac, ogg, opus, mp3 and "
+                f"{self.name}: can not be read as sound ({reason}); wav, flac, ogg, opus, mp3 and "
                 "aiff work. Convert other formats first, for example: ffmpeg -i input.m4a output.wav"
             ) from error
 
@@ -158,7 +183,8 @@ class SoundReader:
         return self._content
 
     def _part(self, index: int) -> BinaryIO:
-        return io.BytesIO(self._content[slice(*[*self._starts, len(self._content)][index : index + 2])])
+        part = self._content[slice(*[*self._starts, len(self._content)][index : index + 2])]
+        return io.BytesIO(part) if self._file.format != "MP3" or _has_table(part) else _Unmeasured(part)
 
     def _recover(self) -> None:
         """Read an unfinished WAV as what it is: with data up to the end of the file."""
@@ -174,6 +200,15 @@ class SoundReader:
         _warn(
             f"{self.name}: the recorder never finished its header, so all {size} bytes behind it are taken as sound"
         )
+
+    def _share_missing(self) -> float:
+        """How much of the sound is behind the end of the file: libsndfile takes what there is, and notes it."""
+        note = re.search(
+            r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.M
+        )
+        said, there = map(int, note.groups()) if note else (0, 0)
+        # A program that writes into a pipe knows no size, and says the largest there is.
+        return 1 - there / said if there + 100 < said < 0x7FFF_0000 else 0.0
 
     def _why_empty(self) -> str:
         size = len(self._content)
@@ -259,6 +294,14 @@ def _part_starts(content: bytes | mmap.mmap, file_format: str) -> list[int]:
     return [0, *heads[1:]]
 
 
+def _has_table(content: bytes | mmap.mmap) -> bool:
+    """Whether the first frame of an MP3, behind its tags, is a table of contents."""
+    start = 0
+    while content[start : start + 3] == b"ID3":  # four bytes of 7 bits say how long the tag is
+        start += 10 + sum(byte << 7 * place for place, byte in enumerate(content[start + 9 : start + 5 : -1]))
+    return _PART_STARTS["MP3"].search(content, start, start + 4096) is not None
+
+
 def _page_end(content: bytes | mmap.mmap, start: int) -> int:
     lengths = content[start + 27 : start + 27 + content[start + 26]] if start + 27 < len(content) else b""
     return start + 27 + len(lengths) + sum(lengths)
@@ -302,8 +345,8 @@ def format_of(target: Path) -> tuple[str, str | None]:
         return "OGG", "OPUS"
     others = {"aif": "AIFF", "aifc": "AIFF", "oga": "OGG", "snd": "AU", "wave": "WAV"}
     wanted = others.get(ending, ending.upper())
-    # RAW has no header, and SD2 keeps it in a second file.
-    if wanted not in soundfile.available_formats() or wanted in ("RAW", "SD2"):
+    # RAW has no header, SD2 keeps it in a second file, and XI and WVE have no place for the sample rate.
+    if wanted not in soundfile.available_formats() or wanted in ("RAW", "SD2", "XI", "WVE"):
         raise AudioError(
             f"can not write {target}: the ending says the format, and {target.suffix or 'none'!r} is not one that "
             f"can be written; use {ENDINGS}"

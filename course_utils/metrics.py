@@ -57,6 +57,8 @@ def _judge(module: str, package: str) -> ModuleType:
 
 def _real(values: Any, name: str) -> np.ndarray:
     """Return `values` as float64, or say what is wrong with them."""
+    if np.ma.is_masked(values):  # numpy would bring back what was masked
+        raise ValueError(f"{name}: some are masked; leave them out first (values.compressed())")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -375,6 +377,8 @@ def _sign(match: re.Match) -> str:
     if sign == "'":
         return sign if _in_word(before) and _in_word(after) else _GONE
     if kind == "Sc" or sign in _SPOKEN or (kind == "Sm" and sign not in "<>|~"):
+        return sign
+    if sign in "<>" and match.string[place + 1 : place + 3].lstrip()[:1].isdecimal():  # not that of a <tag>
         return sign
     if sign == "-" and after.isdecimal() and not _in_word(before) and before != "-":
         return sign

@@ -254,10 +254,13 @@ def save_midi(
         file.tracks.append(track)
     data = io.BytesIO()
     file.save(file=data)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    place = Path(os.path.realpath(path))  # a link stays a link
+    beside = place.with_name(f".{os.getpid()}.part")
     try:
+        if place.exists() and not place.is_file():
+            raise MusicError(f"can not write {path}: it is a folder, a device or a pipe, not a file")
         beside.write_bytes(data.getvalue())
-        beside.replace(path)
+        beside.replace(place)
     except OSError as error:
         raise MusicError(f"can not write {path} ({error.strerror or error})") from error
     finally:
@@ -327,6 +330,8 @@ def _read_midi(path: Path) -> Any:
     import mido
 
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise MusicError(f"{path} can not be read: it is a folder, a device or a pipe, not a file")
         if path.stat().st_size > 4_000_000:  # a chorale has 5 KB
             raise MusicError(
                 f"{path.name} has {path.stat().st_size:,} bytes, too many for a piece in four voices"
@@ -409,6 +414,10 @@ def _played(number: int, track: Sequence[Any]) -> list[_Played]:
 
 def _voices(file: Any, played: Sequence[_Played], name: str) -> list[list[_Played]]:
     """The notes of soprano, alto, tenor and bass."""
+    if any(note.channel == 9 for note in played):  # General MIDI: counted from 1 it is the tenth
+        raise MusicError(
+            f"{name}: there are notes in channel 10, which are drums and no pitches; take them out first"
+        )
     called = [track.name.strip("\0 ").lower() for track in file.tracks]
     if all(called.count(voice) == 1 for voice in VOICES) and {called[n.track] for n in played} <= set(VOICES):
         return [[note for note in played if called[note.track] == voice] for voice in VOICES]

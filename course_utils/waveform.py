@@ -48,7 +48,7 @@ def check(waveform: np.ndarray, name: str = "waveform", min_seconds: float = 0.0
         AudioError: not one channel, not real numbers, NaN or infinity inside, or shorter than
             `min_seconds` (at 16 kHz).
     """
-    samples = np.asarray(waveform)
+    samples = _array(waveform, name)
     if samples.ndim != 1:
         raise AudioError(
             f"{name}: expected a mono waveform of shape (time,), got {samples.shape}; use course_utils.audio.to_mono"
@@ -59,6 +59,8 @@ def check(waveform: np.ndarray, name: str = "waveform", min_seconds: float = 0.0
         )
     if samples.dtype.kind != "f":
         raise AudioError(f"{name}: expected real numbers, got {samples.dtype}")
+    with np.errstate(over="ignore"):  # what float32 can not hold becomes infinite, and is told of
+        samples = samples.astype(np.float32, copy=False)
     if not np.isfinite(samples).all():
         bad = int(np.argmin(np.isfinite(samples)))
         raise AudioError(
@@ -68,7 +70,20 @@ def check(waveform: np.ndarray, name: str = "waveform", min_seconds: float = 0.0
         raise AudioError(
             f"{name}: {len(samples) / SAMPLE_RATE:.2f} s is too short, at least {min_seconds:.2f} s are needed"
         )
-    return samples.astype(np.float32, copy=False)
+    return samples
+
+
+def _array(samples: np.ndarray, name: str = "samples") -> np.ndarray:
+    if np.ma.is_masked(samples):  # numpy would bring back what was masked
+        raise AudioError(f"{name}: some are masked; fill them first, for example samples.filled(0)")
+    try:
+        return np.asarray(samples)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # rows of different lengths; a tensor that is no array
+        raise AudioError(f"{name}: expected an array, got a {type(samples).__name__}: {error}") from error
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
@@ -79,7 +94,7 @@ def to_float(samples: np.ndarray) -> np.ndarray:
     Raises:
         AudioError: 64-bit integers, which are what numpy makes of any list and have no scale, or no real numbers.
     """
-    samples = np.asarray(samples)
+    samples = _array(samples)
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if kind in "iu" and bits == 64:
         raise AudioError(
@@ -103,8 +118,8 @@ def to_mono(samples: np.ndarray) -> np.ndarray:
     Raises:
         AudioError: neither one nor two axes, or the axes look swapped (more channels than samples).
     """
-    samples = np.asarray(samples)
-    if samples.ndim not in (1, 2):
+    samples = _array(samples)
+    if samples.ndim not in (1, 2) or samples.shape[1:] == (0,):
         raise AudioError(f"expected samples of shape (time,) or (time, channels), got {samples.shape}")
     if samples.ndim == 2 and 0 < samples.shape[0] < samples.shape[1]:
         raise AudioError(

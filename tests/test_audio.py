@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -250,3 +251,31 @@ def test_the_encoded_sound_is_what_was_given():
     np.testing.assert_allclose(samples, tone(), atol=1e-4)
     assert audio.level_db(np.zeros(100, np.float32)) == float("-inf")
     assert "silent" in audio.play(np.zeros(1600, np.float32)).data
+
+
+@pytest.mark.parametrize("takes", [audio.check, audio.to_float, audio.to_mono, audio.level_db])
+def test_masked_samples_and_lists_of_other_shapes_are_no_waveform(takes):
+    with pytest.raises(audio.AudioError, match="filled"):
+        takes(np.ma.masked_array([0.1, 0.2, 0.3], mask=[0, 1, 0]))
+    with pytest.raises(audio.AudioError, match="expected an array"):
+        takes([[0.1], [0.2, 0.3]])
+    with pytest.raises(audio.AudioError, match="detach"):
+        takes(torch.zeros(5, requires_grad=True))
+
+
+def test_what_float32_can_not_hold_is_not_finite():
+    with pytest.raises(audio.AudioError, match="sample 1 is not a finite number"):
+        audio.check(np.array([0.0, 1e300]))
+
+
+def test_resampling_asks_for_time_first():
+    with pytest.raises(audio.AudioError, match="transpose"):
+        audio.resample(np.zeros((2, 16000), np.float32), 44100, 16000)
+    with pytest.raises(audio.AudioError, match="channels"):
+        audio.to_mono(np.zeros((5, 0), np.float32))
+
+
+def test_a_mixture_has_one_ratio():
+    sound = np.ones(16000, np.float32)
+    with pytest.raises(audio.AudioError, match="one signal-to-noise ratio"):
+        audio.mix(sound, sound, np.zeros((16000, 1)))

@@ -52,6 +52,26 @@ def test_an_mp3_without_a_table_of_contents_may_follow_one_with():
             audio.load(whole[:length])
 
 
+@pytest.mark.parametrize("as_path", [True, False])
+@pytest.mark.parametrize("tag", [b"", b"ID3\3\0\0\0\0\x08\0" + bytes(1024)])
+@pytest.mark.parametrize("silent", [0, 1])
+def test_an_mp3_of_changing_bit_rate_without_a_table_of_contents_is_read_to_its_end(
+    tmp_path, silent, tag, as_path
+):
+    """Its first frame says nothing of the length: silence takes few bytes, noise many."""
+    parts = [NOISE * 0, NOISE]
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", 16000, 1, format="MP3", bitrate_mode="VARIABLE") as file:
+        file.write(np.concatenate([parts[silent], parts[1 - silent]]))
+    whole = buffer.getvalue()
+    content = tag + whole[whole.index(whole[:2], 100) :]  # the first frame is the table
+    (tmp_path / "sound.mp3").write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        samples = audio.load(tmp_path / "sound.mp3" if as_path else content)
+    assert 4 * 16000 < len(samples) < 4.2 * 16000
+
+
 def test_files_of_different_kinds_that_were_joined_are_refused():
     stereo = np.stack([NOISE, NOISE], axis=1)
     with pytest.raises(audio.AudioError, match=r"at 2.00 s 1 channels at 16000 Hz become 2"):
@@ -111,6 +131,39 @@ def test_a_tag_behind_a_flac_is_no_damage():
 def test_a_file_that_is_cut_off_says_so():
     with pytest.warns(audio.AudioWarning, match="cut off"):
         assert len(audio.load(encoded("MP3")[:5000])) < 32000
+
+
+@pytest.mark.parametrize("format", ["WAV", "WAVEX", "AIFF", "AU"])
+def test_a_file_of_plain_samples_that_is_cut_off_says_so_and_a_stream_of_unknown_length_does_not(format):
+    whole = encoded(format)
+    with pytest.warns(audio.AudioWarning, match="cut off, 50% of the sound"):
+        assert len(audio.load(whole[: len(whole) // 2])) == pytest.approx(16000, abs=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        audio.load(whole)
+        audio.load(whole[: len(whole) // 2], max_seconds=0.5)
+        if format == "WAV":
+            unknown = whole.replace((2 * len(NOISE)).to_bytes(4, "little"), b"\xff\xff\xff\xff")
+            assert len(audio.load(unknown[:-2000])) == len(NOISE) - 1000
+
+
+@pytest.mark.parametrize("name", ["page.wav", "page.mp3"])
+def test_a_web_page_that_was_downloaded_instead_of_a_sound_is_called_one(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\n<!DOCTYPE html><html><body>Not found</body></html>" * 100)
+    with pytest.raises(audio.AudioError, match="web page"):
+        audio.load(tmp_path / name)
+
+
+def test_what_is_named_mp3_and_is_none_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "notes.mp3").write_bytes(b"hello there\n" * 300)
+    with pytest.raises(audio.AudioError, match="of no known format"):
+        audio.load(tmp_path / "notes.mp3")
+
+
+@pytest.mark.parametrize("ending", ["xi", "wve"])
+def test_a_format_that_does_not_keep_the_sample_rate_is_not_written(tmp_path, ending):
+    with pytest.raises(audio.AudioError, match="can be written"):
+        audio.save(tmp_path / f"a.{ending}", NOISE)
 
 
 @pytest.mark.parametrize("rate", [1, 999, 384001, 2**31 - 1])

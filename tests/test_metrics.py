@@ -436,3 +436,17 @@ def test_chunk_times_find_the_late_chunk(monkeypatch):
     assert times["median_ms"] == pytest.approx(10)
     with pytest.raises(ValueError, match="no chunk"):
         metrics.chunk_times(sizes.append, TONE[:10], chunk_length=1600)
+
+
+def test_scores_that_are_masked_are_not_counted_silently():
+    scores = np.ma.masked_array([1.0, 2.0, 99.0], mask=[0, 0, 1])
+    with pytest.raises(ValueError, match="compressed"):
+        metrics.bootstrap_ci(scores)
+    with pytest.raises(ValueError, match="compressed"):
+        metrics.eer(scores, [1.0])
+
+
+@pytest.mark.parametrize(("said", "heard"), [("< 5", "> 5"), ("<5 mg", "5 mg"), ("2 > 1", "2 < 1")])
+def test_less_and_more_before_a_number_are_no_decoration(said, heard):
+    assert metrics.wer(said, heard) > 0
+    assert metrics.normalise("<unk> five") == "unk five"

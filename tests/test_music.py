@@ -1,5 +1,7 @@
 """Music on a grid: sound, MIDI files, typed melodies, rules."""
 
+import os
+
 import mido
 import numpy as np
 import pytest
@@ -474,3 +476,29 @@ def test_quality_gives_quartiles_of_every_rule(chorale):
     assert all(low <= middle <= high for low, middle, high in result.values())
     with pytest.raises(MusicError, match="no pieces"):
         music.quality([])
+
+
+def test_a_pipe_is_neither_waited_for_nor_replaced_and_a_link_stays_a_link(tmp_path):
+    pipe, link = tmp_path / "pipe.mid", tmp_path / "link.mid"
+    os.mkfifo(pipe)
+    with pytest.raises(MusicError, match="a pipe"):
+        music.save_midi(pipe, chords(C_MAJOR))
+    with pytest.raises(MusicError, match="a pipe"):
+        music.load_midi(pipe)
+    assert pipe.is_fifo()
+    link.symlink_to("real.mid")
+    music.save_midi(link, chords(C_MAJOR))
+    assert link.is_symlink() and (tmp_path / "real.mid").is_file()
+
+
+def test_drums_are_no_voice(tmp_path):
+    file = mido.MidiFile()
+    for channel, pitch in zip((0, 1, 2, 9), C_MAJOR, strict=True):
+        on, off = (
+            mido.Message(kind, channel=channel, note=pitch, time=time)
+            for kind, time in (("note_on", 0), ("note_off", 480))
+        )
+        file.tracks.append(mido.MidiTrack([on, off]))
+    file.save(tmp_path / "band.mid")
+    with pytest.raises(MusicError, match="channel 10, which are drums"):
+        music.load_midi(tmp_path / "band.mid")

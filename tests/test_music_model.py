@@ -1,5 +1,6 @@
 """The model of notebook 02: honest, exact, and the same with and without its cache."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -196,7 +197,17 @@ def test_temperature_zero_is_greedy_and_top_p_cuts_the_tail():
     assert set(choose(logits, 1.0, 1.0, generator).tolist()) == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"steps": 10**9},
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"top_p": 0},
+        {"top_p": 1.5},
+    ],
+)
 def test_settings_out_of_range_are_refused(model, wrong):
     with pytest.raises(ValueError, match="expected"):
         model.generate(**{"steps": 8, **wrong})

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from course_utils.models.music import ChoraleTransformer, MAX_HELD, METRES, NO_LEAP, N_TOKENS, START, leap, places, to_grid, to_tokens
+from course_utils.music import MAX_STEPS
 
 
 class Cache:
@@ -141,9 +142,9 @@ def compose(
     model, steps, count=1, prompt=None, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0), strict=False
 ) -> np.ndarray:  # fmt: skip
     """`count` new pieces at once: grids (count, steps, 4); `strict`: parallel fifths and octaves are never drawn."""
-    if steps < 1 or count < 1 or temperature < 0 or not 0 < top_p <= 1:
+    if not (1 <= steps <= MAX_STEPS and count >= 1 and 0 <= temperature < math.inf and 0 < top_p <= 1):
         raise ValueError(
-            "expected steps and count of at least 1, temperature of at least 0, top_p above 0 up to 1"
+            f"expected 1 to {MAX_STEPS:,} steps, count of at least 1, temperature of at least 0, top_p above 0 up to 1"
         )
     given = (
         torch.zeros(0, 4, dtype=torch.long)
