@@ -51,6 +51,11 @@ _BEFORE_A_NAME = {
     "Gen": "General",
     "Col": "Colonel",
     "Maj": "Major",
+    "Brig": "Brigadier",
+    "Adm": "Admiral",
+    "Atty": "Attorney",
+    "Msgr": "Monsignor",
+    "Bro": "Brother",
     "Lt": "Lieutenant",
     "Cpl": "Corporal",
     "Cmdr": "Commander",
@@ -312,7 +317,8 @@ ABBREVIATIONS: list[Rule] = [
         _numbered,
     ),
     rule(r"\b(M{1,2}[CDXLVIM]{3,})\b", lambda m: f" {year(roman(m[1]))} " if roman(m[1]) else m[0]),
-    # 747-400
+    # 2x4s, 747-400
+    rule(r"\b([0-9])x([0-9])s\b", lambda m: f"{m[1]} by {plural(cardinal(int(m[2])))} "),
     rule(
         r"(?<![\w.,])7([0-8])7(?:(s)|-([1-9]00|[89]|10))(?!\w)",
         lambda m: f" {_hundreds('7', m[1] + '7', m[2])} {cardinal(int(m[3])) if m[3] else ''} ",
@@ -350,6 +356,8 @@ CODES: list[Rule] = [
         rf"(?<![\w.-])(?!{_CURRENCIES})([A-Z]{{1,4}})(-?)([1-9])((?!00)[0-9]{{2}})(s?)(?![\w%]|[.,/-][0-9])",
         lambda m: f" {' '.join(m[1]) if not m[2] else m[1]} {_hundreds(m[3], m[4], m[5])} ",
     ),
+    rule(r"\bPCIe\b", " p c i e "),
+    rule(r"\bA([RH])-(?=[0-9])", r" a \1-"),
     rule(r"\bIEEE\b", " i triple e "),
     rule(r"\b([A-Z])&([A-Z])s\b", r" \1 and \2's "),
     # B- in math

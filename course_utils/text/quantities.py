@@ -117,7 +117,6 @@ _UNITS |= {
     "kg∙m": "kilogram meter",
     "rad": "radian",
     "deg": "degree",
-    "cal": "calorie",
     "px": "pixel",
     "ha": "hectare",
     "bps": "basis point",
@@ -416,6 +415,7 @@ QUANTITIES: list[Rule] = [
         r"\b(1(?:,?000|00?))s(?= of\b)",
         lambda m: f" {plural({'10': 'ten', '100': 'hundred'}.get(m[1], 'thousand'))} ",
     ),
+    rule(r"(?<=[0-9])B(?= (?:parameters|params|people|users|tokens|years|views|dollars)\b)", " billion"),
     # 300 K is a temperature, 300K and 5M are many, 4K a picture and 10K a run
     rule(rf"(?<![\w.-])({NUMBER}) K(?![\w-])", lambda m: f" {number(m[1])} kelvin "),
     rule(r"(?<![\w.,-])([2458]|10(?=[kK] (?:run|race)))[kK](?!\w)", lambda m: f" {number(m[1])} k "),
@@ -424,7 +424,7 @@ QUANTITIES: list[Rule] = [
         lambda m: f" {number(m[1])} {_SCALES[m[2].lower()]} ",
     ),
     rule(
-        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})"
+        rf"(?<![A-Za-z0-9])(?<![A-Z]-)(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})"
         r"(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|[,)]))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
         _measure,
     ),
