@@ -40,6 +40,10 @@ _ANYWHERE = {
     "pkwy": "parkway",
     "hwy": "highway",
     "apt": "apartment",
+    "misc": "miscellaneous",
+    "univ": "university",
+    "asst": "assistant",
+    "attn": "attention",
     "esq": "esquire",
 }
 _NEVER_LAST = set("mr mrs ms messrs prof rev capt sgt e.g i.e cf viz vs approx avg".split())
@@ -47,6 +51,11 @@ _BEFORE_A_NAME = {
     "Gen": "General",
     "Col": "Colonel",
     "Maj": "Major",
+    "Brig": "Brigadier",
+    "Adm": "Admiral",
+    "Atty": "Attorney",
+    "Msgr": "Monsignor",
+    "Bro": "Brother",
     "Lt": "Lieutenant",
     "Cpl": "Corporal",
     "Cmdr": "Commander",
@@ -73,6 +82,12 @@ _AFTER_A_NAME = {
 _BEFORE_A_NUMBER = {
     "p": "page",
     "pg": "page",
+    "tel": "telephone",
+    "ext": "extension",
+    "bldg": "building",
+    "rm": "room",
+    "ste": "suite",
+    "qty": "quantity",
     "pp": "pages",
     "fig": "figure",
     "pt": "part",
@@ -114,7 +129,26 @@ _I_AS_A_WORD = (
     "fought|remember|mentioned|described|entered|played|left|knew|felt|hope|believe|understand|guess|mean|still)\\b|'[a-z])"
 )
 # In capitals these are letters, although the dictionary knows only a word written alike; and the other way round.
-_SPELT = {"IT", "UN", "ADC", "USA", "OS", "EST", "PST", "CST", "MST", "ET", "PT", "SOS", "ID"}
+_SPELT = {
+    "IT",
+    "UN",
+    "ADC",
+    "USA",
+    "OS",
+    "EST",
+    "PST",
+    "CST",
+    "MST",
+    "ET",
+    "PT",
+    "SOS",
+    "ID",
+    "PO",
+    "FYI",
+    "AKA",
+    "LAX",
+}
+_WINDS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _SAID = {"COVID", "LIDAR", "RADAR", "SCUBA", "YOLO", "SAAS", "JPEG", "BERT", "LORA"}
 
 
@@ -182,15 +216,35 @@ def _camel_case(match: re.Match) -> str:
 
 def _flight(match: re.Match) -> str:
     """Read Boeing 747 as "seven forty seven"."""
-    rest = "hundred" if match[3] == "00" else ("oh " if match[3][0] == "0" else "") + cardinal(int(match[3]))
-    return f"{match[1]} {cardinal(int(match[2]))} {plural(rest) if match[4] else rest} "
+    return f"{match[1]} {_hundreds(match[2], match[3], match[4])} "
+
+
+def _hundreds(hundreds: str, rest: str, several: str) -> str:
+    """Read 747 as "seven forty seven", 101 as "one oh one"."""
+    tail = "hundred" if rest == "00" else ("oh " if rest[0] == "0" else "") + cardinal(int(rest))
+    return f"{cardinal(int(hundreds))} {plural(tail) if several else tail}"
 
 
 ABBREVIATIONS: list[Rule] = [
+    rule(r"\b([Ee]q|[Ff]ig|[Ss]ec)\. ?\(([0-9]{1,3})\)", r"\1. \2"),
     rule(r"\bW/O\b|\bw/o\b", "without "),
+    rule(r"\bc/o\b", "care of"),
+    rule(r"\bb/c\b", "because"),
+    rule(r"\ba\.?k\.?a(?:\.|\b)", "a k a"),
+    rule(r"\b([Ee])tc\b(?!\.)", r"\1t cetera"),
+    rule(r"\b[Ee]st\.(?= [a-z$])", "estimated"),
+    rule(r"(?<=[0-9](?:st|nd|rd|th) )ed\.", "edition"),
+    rule(r"\bHwy\.?(?= [0-9])", "Highway"),
+    rule(r"\bSq\.(?= (?:Park|Garden))", "Square"),
+    # N. Main St., W. 42nd St., S. Dakota
+    rule(
+        r"\b([NSEW])\.? (?=(?:(?:[A-Z][a-z]+ ){1,2}|[0-9]+(?:st|nd|rd|th) )(?:St|Ave|Rd|Blvd|Dr|Ln|Ct|Pl|Way|Street|Avenue|"
+        r"Road|Drive)\b)|\b([NSEW])\. (?=(?:Korea|Dakota|Carolina|Virginia|Africa|America|Ireland|Europe|Asia)\b)",
+        lambda m: _WINDS[m[1] or m[2]] + " ",
+    ),
     rule(r"\bw/(?= ?[a-z0-9])", "with "),
     rule(
-        rf"\b({any_of(_BEFORE_A_NUMBER)})\. ?(?=[0-9]|(?-i:[IVX]+\b))",
+        rf"\b({any_of(_BEFORE_A_NUMBER)})\. ?(?=\(?[0-9]|(?-i:[IVX]+\b))",
         lambda m: _BEFORE_A_NUMBER[m[1].lower()] + " ",
         re.I,
     ),
@@ -215,16 +269,36 @@ ABBREVIATIONS: list[Rule] = [
     rule(r"\bb\. ?(?=[0-9]{4}\b)", "born "),
     rule(r"\bd\. ?(?=[0-9]{4}\b)", "died "),
     rule(r"\bno\.(?= of\b)", "number"),
-    rule(r"(?<![0-9] )\b(min|max)\.(?= [a-z0-9])", lambda m: m[1] + "imum"),
+    rule(r"(?<![0-9][ -])\b(min|max)\.(?= [a-z0-9])", lambda m: m[1] + "imum"),
     rule(r"\bv(?=[0-9]+\.[0-9])", "version "),
     rule(r"\b401 ?\(?k\)?(?!\w)", " four oh one k "),
+    rule(
+        r"\b([45])0([13]) ?\(([a-z])\)(?:\(([0-9])\))?(?!\w)",
+        lambda m: f" {digits(m[1])} oh {digits(m[2])} {m[3]} {digits(m[4] or '')} ",
+    ),
+    rule(
+        r"\b802\.([0-9]{1,2})([a-z]{0,2})(?!\w)",
+        lambda m: f" eight oh two dot {cardinal(int(m[1]))} {' '.join(m[2])} ",
+    ),
     rule(
         r"(^|[.!?,] |[A-Z][a-z]+ |(?:mister|missus|ms|doctor|professor) +)((?:[A-HJ-Z]\. )+)(?=[A-Z][a-z]|[0-9]+(?:st|nd|rd|th))",
         lambda m: m[1] + m[2].replace(".", ""),
     ),
-    rule(r"\bPhD(s?)\b", r" p h d\1 "),
+    rule(r"\bPhD(s?)\b", lambda m: f" p h d{'' if not m[1] else chr(39) + 's'} "),
     # Roman numerals, only after words that announce them or after names
     rule(r"\bWW ?(I{1,2}|[12])\b", lambda m: f" world war {'one' if m[1] in 'I1' else 'two'} "),
+    # World Wars I and II, Chapters IV-VI
+    rule(
+        rf"\b((?:{_NUMBERED})s) ([IVXLC]+)(-| and | to )([IVXLC]+)\b",
+        lambda m: (
+            f"{m[1]} {cardinal(roman(m[2]))}{' to ' if m[3] == '-' else m[3]}{cardinal(roman(m[4]))} "
+            if roman(m[2]) and roman(m[4])
+            else m[0]
+        ),
+    ),
+    rule(r"\b([Ss]cene) i(?=[.,;)]|$)", r"\1 one"),
+    rule(r"(?<=Super Bowl )L(?![A-Za-z])", "fifty"),
+    rule(r"\b([A-Z]\.? [A-Z][a-z]+) (I{2,3}|IV|V)\b(?!\.[A-Z])", _ruler),
     rule(rf"\b({_NUMBERED}) ((?!I\b)[IVXLC]+\b|I\b(?!'){_I_AS_A_WORD})", _numbered),
     rule(rf"\b({_NUMBERED.lower()}) ((?!I\b)(?:[IVX]+|[ivx]{{2,}})\b|I\b(?!'){_I_AS_A_WORD})", _numbered),
     rule(rf"\b((?:{_RULERS})(?: [A-Z][a-z]+){{0,2}}) ([IVX]{{2,}}|[VX](?!\.(?! *$)))(?![A-Za-z.])", _ruler),
@@ -243,17 +317,26 @@ ABBREVIATIONS: list[Rule] = [
         _numbered,
     ),
     rule(r"\b(M{1,2}[CDXLVIM]{3,})\b", lambda m: f" {year(roman(m[1]))} " if roman(m[1]) else m[0]),
+    # 2x4s, 747-400
+    rule(r"\b([0-9])x([0-9])s\b", lambda m: f"{m[1]} by {plural(cardinal(int(m[2])))} "),
+    rule(
+        r"(?<![\w.,])7([0-8])7(?:(s)|-([1-9]00|[89]|10))(?!\w)",
+        lambda m: f" {_hundreds('7', m[1] + '7', m[2])} {cardinal(int(m[3])) if m[3] else ''} ",
+    ),
     rule(r"\((i{1,3}|i?v|vi{1,3}|ix)\)", lambda m: f", {cardinal(roman(m[1].upper()))}, "),
 ]
 
-_ROAD = "Boeing|Flight|Room|Route|Highway|Interstate|Suite|Area|Bus"
+_ROAD = "Boeing|Airbus|Flight|Room|Route|Highway|Interstate|Suite|Area|Bus|Porsche|RTX|GTX|HTTP|Xbox|Form"
+
+_CURRENCIES = "USD|EUR|GBP|JPY|INR|CHF|CAD|AUD"
 
 CODES: list[Rule] = [
     # U.S., J.K., the a.m.
     rule(r"\b(?:[A-Za-z]\.){2,}(?!\w)", _letters),
     # C++, C#, B-flat
     rule(r"(?<=\w)\+\+(?!\w)", " plus plus "),
-    rule(r"\b([A-G])[#♯](?!\w)", r"\1 sharp "),
+    rule(r"\b([A-GJQ])[#♯](?!\w)", r"\1 sharp "),
+    rule(r"\b([A-G])[#♯]m(?!\w)", r"\1 sharp minor "),
     rule(r"\b([A-G])♭", r"\1 flat "),
     # H.264, G.722.1, x264; BA.5
     rule(
@@ -267,11 +350,29 @@ CODES: list[Rule] = [
         r"\b([0-9]{1,2})([0-9]{2})([pi])\b",
         lambda m: f" {cardinal(int(m[1]))} {cardinal(int(m[2]))} {m[3]} " if m[2] != "00" else m[0],
     ),
-    rule(rf"\b({_ROAD}) ([1-9])([0-9]{{2}})(s?)\b", _flight),
+    # RTX 4090, F-150, A320
+    rule(rf"\b({_ROAD}) ([1-9][0-9]?)([0-9]{{2}})(s?)\b(?![-.,][0-9])", _flight),
+    rule(
+        rf"(?<![\w.-])(?!{_CURRENCIES})([A-Z]{{1,4}})(-?)([1-9])((?!00)[0-9]{{2}})(s?)(?![\w%]|[.,/-][0-9])",
+        lambda m: f" {' '.join(m[1]) if not m[2] else m[1]} {_hundreds(m[3], m[4], m[5])} ",
+    ),
+    rule(r"\bPCIe\b", " p c i e "),
+    rule(r"\bA([RH])-(?=[0-9])", r" a \1-"),
+    rule(r"\bIEEE\b", " i triple e "),
+    rule(r"\b([A-Z])&([A-Z])s\b", r" \1 and \2's "),
+    # B- in math
+    rule(r"(?<![\w.-])([A-DF])-(?=[.,;!?)]|$| (?:in|on|grade|average|student|for)\b)", r"\1 minus"),
+    # dBm, dBu
+    rule(r"\bdB([mu])\b", r" d b \1 "),
+    # A-Z
+    rule(r"\b([Aa])-([Zz])\b", r"\1 to \2"),
     # MP3s, F-16s
     rule(r"(?<=[A-Za-z])(-?)([0-9]{1,3})s\b", lambda m: f" {plural(cardinal(int(m[2])))} "),
     # MP3, CO2, IPv6
-    rule(r"(?<![A-Za-z])([A-Z]{2,3}|[A-Z]{2}v|mp)(?=[0-9])", lambda m: f" {' '.join(m[1].lower())} "),
+    rule(
+        rf"(?<![A-Za-z])(?!(?:CAT|{_CURRENCIES})[0-9])([A-Z]{{2,3}}|[A-Z]{{2}}v|mp)(?=[0-9])",
+        lambda m: f" {' '.join(m[1].lower())} ",
+    ),
     rule(r"(?<=[A-Z]{2})v(?=[0-9])", " v "),
     # Q1-Q3
     rule(r"\b([A-Z])([0-9]+)-(?=\1[0-9])", r"\1\2 to "),

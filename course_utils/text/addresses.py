@@ -12,7 +12,7 @@ _SIGNS = {
     ".": "dot", "/": "slash", "@": "at", "-": "dash", "_": "underscore", "?": "question mark", "=": "equals",
     "&": "and", "#": "hash", ":": "colon", "%": "percent", "~": "tilde", "+": "plus",
 }  # fmt: skip
-_SPELT = set("ai io js ts py rs md us uk tv de ps eu".split())
+_SPELT = set("csv ai io js ts py rs md us uk tv de ps eu".split())
 _TOP = any_of("com org net edu gov io ai co uk de eu info dev app tv me fm us".split())
 
 
@@ -130,6 +130,23 @@ TELEPHONES: list[Rule] = [
     ),
     rule(r"(?<![\w.,$€£+-])([0-9]{3})-([0-9]{4})(?![\w%-]|[.,][0-9]| ?(?:%|k?m\b|k?Hz|m?s\b))", _local),
     rule(rf"{_CALL}([0-9]{{3}})\b(?![-.,][0-9])", lambda m: f"{m[1]} {digits(m[2])} "),
+    # 1-800-273-TALK, a ZIP code
+    rule(
+        r"\b(?:(1)-)?(8(?:00|33|44|55|66|77|88))-([0-9]{3})-(?=[A-Z]{2})",
+        lambda m: f" {'one, ' if m[1] else ''}{_HUNDREDS.get(m[2], digits(m[2]))}, {digits(m[3])}, ",
+    ),
+    rule(r"\b((?:ZIP|zip)(?: code)?(?: is)?) ([0-9]{5})(?![\w-])", lambda m: f"{m[1]} {digits(m[2])} "),
+    # 212/555-0187, 555 0100; 911 where it is dialed
+    rule(
+        r"(?<![\w./-])(?P<country>)(?P<area>[2-9][0-9]{2})/(?P<exchange>[2-9][0-9]{2})-(?P<line>[0-9]{4})(?![\w-])",
+        _telephone,
+    ),
+    rule(r"(?<![\w.,$€£+-])(?<![0-9] )([2-9][0-9]{2}) (0[0-9]{3})(?![\w%-]|[.,][0-9]| [0-9])", _local),
+    rule(
+        r"^911(?=[.!?]?$)|\b911(?= (?:calls?|callers?|operators?|dispatch\w*|emergenc\w+|center|system|service)\b)"
+        r"|(?<=\bnumber )911\b",
+        "nine one one",
+    ),
     rule(r"\(0[0-9]{2,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,4}(?![\w-])", _groups),
     rule(r"(?<![\w.+,-])0[0-9]{2,4}(?: [0-9]{2,4}){2,4}(?![\w-]|[.,][0-9])", _groups),
     # numbers of cards, postal codes

@@ -86,7 +86,8 @@ _OF_MONTH = r"(3[01]|[0-2]?[0-9])(?:st|nd|rd|th)?"
 TIMES: list[Rule] = [
     # John 3:16, Psalm 23:1-4
     rule(
-        r"\b(Genesis|Exodus|Psalms?|Proverbs|Isaiah|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Revelation) "
+        r"\b(Genesis|Exodus|Psalms?|Proverbs|Isaiah|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Revelation|"
+        r"Kings|Samuel|Chronicles|Peter|Timothy|Hebrews|Ephesians|Galatians|Philippians|Deuteronomy|Leviticus|Joshua) "
         r"([0-9]{1,3}):([0-9]{1,3})(?:-([0-9]{1,3}))?\b",
         lambda m: f"{m[1]} {number(m[2])} {number(m[3])} {f'to {number(m[4])}' if m[4] else ''} ",
     ),
@@ -115,6 +116,9 @@ TIMES: list[Rule] = [
         _time,
         re.I,
     ),
+    # 2h30m, 17h30
+    rule(r"(?<![\w:.,])([0-9]{1,2})h ?([0-9]{1,2})m(?:in)?(?!\w)", r"\1 hr \2 min"),
+    rule(r"(?<![\w:.,])([01]?[0-9]|2[0-3])h([0-5][0-9])(?!\w)", r"\1:\2"),
     # 17:30, 17:30:05
     rule(
         r"(?<![\w:.,])(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-5][0-9]))?(?P<half>)"
@@ -140,7 +144,11 @@ CALENDAR_RANGES: list[Rule] = [
 ]
 
 DATES: list[Rule] = [
-    # Sat. 5, Tues.
+    # Sat. night, Sat. 5, Tues.
+    rule(
+        r"\b(Sat|Sun)\.(?= (?:morning|afternoon|evening|night|at|and|or)\b)|^(Sat|Sun)(?=\.$)|(?:(?<=\b[Oo]n )|(?<=\bevery )|(?<=\beach )|(?<=\bnext )|(?<=\blast ))(Sat|Sun)\.",
+        lambda m: _DAYS[m[1] or m[2] or m[3]] + closing_stop(m),
+    ),
     rule(rf"\b({_DAY})\b(?:\.,?|,)(?= (?:{_MONTH}|[0-9]))", lambda m: f"{_DAYS[m[1]]},"),
     rule(
         r"\b(Mon|Tues?|Wed|Thu(?:rs?)?|Fri)\.(?!\w)", lambda m: _DAYS[m[1]] + closing_stop(m, may_close=True)
@@ -190,6 +198,13 @@ DECADES: list[Rule] = [
             f" {plural(year(int(m[1])))} {'and' if 'and' in m[0] else 'to'} {plural(cardinal(int(m[2])))} "
         ),
     ),
+    # the 50s-60s, $20s, 747s
+    rule(
+        r"(?<![\w.,])([2-9]0)s ?- ?([2-9]0)s\b",
+        lambda m: f" {plural(cardinal(int(m[1])))} to {plural(cardinal(int(m[2])))} ",
+    ),
+    rule(r"\$([1-9]0)s\b", lambda m: f" {plural(cardinal(int(m[1])))} "),
+    rule(r"(?<=\b[Tt]he )00s\b", " two thousands "),
     # 1980s, the 1900s
     rule(r"(?<![\w.,])(?P<decade>(?:1[1-9]|20)[0-9]0)'?s\b", _decade),
     # '80s, the 80s, in her 30s, mid-80s, 80s music; "20s" alone may be seconds

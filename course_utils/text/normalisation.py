@@ -32,6 +32,35 @@ _PLAIN = str.maketrans(
         "∓": " minus or plus ",
         "→": " to ",
         "⇒": " implies ",
+        "⇔": " if and only if ",
+        "∛": " cube root of ",
+        "∏": " product of ",
+        "∫": " integral of ",
+        "∂": " partial ",
+        "∇": " gradient of ",
+        "∅": " empty set ",
+        "∴": " therefore ",
+        "∵": " because ",
+        "¬": " not ",
+        "∀": " for all ",
+        "∃": " there exists ",
+        "∧": " and ",
+        "∨": " or ",
+        "∪": " union ",
+        "∩": " intersection ",
+        "⊂": " is a subset of ",
+        "⊆": " is a subset of ",
+        "⊥": " is perpendicular to ",
+        "∥": " is parallel to ",
+        "∉": " not in ",
+        "≢": " is not equivalent to ",
+        "≮": " is not less than ",
+        "≯": " is not greater than ",
+        "≰": " is not less than or equal to ",
+        "≱": " is not greater than or equal to ",
+        "⩽": "≤",
+        "⩾": "≥",
+        "⁄": "/",
         "←": " from ",
         "↔": " to and from ",
         "↑": " up ",
@@ -81,6 +110,11 @@ def _feet_and_inches(match: re.Match) -> str:
     return f"{feet} {'foot' if feet == '1' else 'feet'} {inches} {'inch' if inches == '1' else 'inches'} "
 
 
+def _two_lengths(match: re.Match) -> str:
+    """Read 5'-6' and 4' x 8'."""
+    return f"{match[1]} ft {'by' if match[2].strip() in 'x×' else 'to'} {match[3]} ft"
+
+
 _NOUN = re.compile(r" (?!(?:by|wide|long|tall|thick|deep|high|and|for|from|away|apart|per)\b)[a-z]{3}")
 
 
@@ -92,16 +126,35 @@ def _inch(match: re.Match) -> str:
     return "-inch " if _NOUN.match(match.string, match.end()) else " inch "
 
 
+_VARIABLE = "[b-hj-z]"  # a letter that is no word
+
 PLAIN: list[Rule] = [
     *CALENDAR_RANGES,
     rule(r"\+/-|<->|-->|[-=]>|[<>!=~]=", lambda m: _ASCII_SIGNS[m[0]]),
     rule(r"<-(?=[\sA-Za-z])", "←"),
+    rule(r"(?<=\w) ?(&&|\|\|) ?(?=\w)", lambda m: " and " if m[1] == "&&" else " or "),
+    rule(r"\(([A-Za-z]) ?\| ?([A-Za-z])\)", r"(\1 given \2)"),
+    rule(r"\|(-?\w{1,6})\|", r" absolute value of \1 "),
+    # -x
+    rule(rf"(?:^|(?<=[=(,] )|(?<=[=(]))-(?=(?:{_VARIABLE}|[α-ω])(?![\w']))", "−"),
+    rule(r"(?<=[0-9]) - (?=-[0-9])", " − "),
+    # x - 5 and x*y, 5·3
+    rule(rf"(?<![\w'])([0-9]*{_VARIABLE}) [-–] (?=[0-9]*{_VARIABLE}(?![\w'])|[0-9])", r"\1 − "),
+    rule(rf"(?<!\w)({_VARIABLE}) ?[*·] ?(?={_VARIABLE}(?!\w))", r"\1 × "),
+    rule(r"(?<=[0-9])\s?·\s?(?=[0-9])", " × "),
+    rule(r"(?<=[Ng])[·⋅](?=m\b)", "∙"),
+    # E = mc², y = mx + b, F = ma
+    rule(r"(?<==)( ?)m([acx])(?![A-Za-z0-9_'])", r"\1m \2"),
+    rule(r"([0-9.]+) ?[ÅÅ](?!\w)", lambda m: f"{m[1]} angstrom{'s' * (m[1] != '1')} "),
     rule(r"(?<=[0-9a-z])\*\*(?=-?[0-9])", "^"),
     rule(r"(?<=[0-9])\s?[°º]\s?(?=[CF]\b)|(?<=[0-9])º", "°"),
     # 40°26′46″, 5'10", 27″
     rule(r"(?<=[0-9])°\s?([0-9]{1,2})[′'’]\s?(?:([0-9]{1,2}(?:\.[0-9]+)?)[″\"”])?(?:\s?([NSEW])\b)?", _arc),
     rule(r"(?<![\w.'])([0-9]{1,2})[′'’]\s?([0-9]{1,2}(?:½|\.[0-9])?)(?:[″\"”]|'')", _feet_and_inches),
-    rule(r"(?<=[0-9½¼¾])[″\"]", _inch),
+    rule(r"(?<=[0-9½¼¾⅓⅔⅛⅜⅝⅞])[″\"]", _inch),
+    # 5'-6', 4' x 8', 6'
+    rule(r"(?<![\w.'])([0-9]{1,3})['’](-|–| ?[x×] ?)([0-9]{1,3})['’](?!\w)", _two_lengths),
+    rule(r"^([0-9]{1,3})['’]$", r"\1 ft"),
     rule(r"(?<=[0-9])′|(?<=[0-9])'(?= (?:tall|long|wide|high|deep|pole|ceiling|ladder|wall)\b)", " ft "),
     rule(r"(?:(?<= ft)|(?<= inch)) [-–](?=[0-9])", "-"),
     # x², 10⁻³
@@ -146,7 +199,7 @@ _SIGNS = {
 _RULES: list[Rule] = [
     # a run of digits that nobody reads as one number
     rule(r"(\.?)([0-9]{16,})", lambda m: f" {'point' if m[1] else ''} {digits(m[2])} "),
-    rule(r"−(?=\s?[$€£¥]?\.?[0-9])(?<![0-9a-z]−)(?<![0-9a-z] −)", "-"),
+    rule(r"−(?=\s?[$€£¥]?\.?[0-9])(?<![0-9A-Za-z]−)(?<![0-9A-Za-z] −)", "-"),
     *ADDRESSES,
     rule(
         r"(?<![\w.,])([1-9][0-9]{0,2}(?:\.[0-9]{3}){2,})(?![\w.])", lambda m: m[1].replace(".", "")

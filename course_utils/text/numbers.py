@@ -26,6 +26,8 @@ def _inflect():
     for word in (
         *(f"{size}hertz" for size in ("", "kilo", "mega", "giga", "tera")),
         "yen",
+        "lux",
+        "dozen",
         "won",
         "yuan",
         "percent",
@@ -71,6 +73,8 @@ def number(written: str) -> str:
 
 def fraction(over: int, under: int) -> str:
     """Read 3/4 as "three quarters", 22/7 as "twenty two over seven"."""
+    if over == 1 and 20 < under <= 1000 and (under < 100 or under % 10 == 0):
+        return f"one {'hundredth' if under == 100 else 'thousandth' if under == 1000 else ordinal(under)}"
     if not (under in _PARTS or (over == 1 and 1 < under < 20)) or not (
         0 < over < under or (under < 10 and over <= 10)
     ):

@@ -42,6 +42,7 @@ _FAMILIES = (
     ("mol", "mole", "m μ"),
     ("B", "byte", "k K M G T P"),
     ("bit", "bit", "k M G"),
+    ("b", "bit", "k M G"),
     ("bps", "bit per second", "k M G"),
     ("ton", "ton", "k M"),
 )
@@ -54,6 +55,7 @@ _BARE = {
     "A",
     "F",
     "B",
+    "b",
     "ton",
     "cal",
     "bit",
@@ -89,6 +91,32 @@ _UNITS |= {
     "ppm": "part per million",
     "ppb": "part per billion",
     "hp": "horsepower",
+    "psi": "pound per square inch",
+    "rpm": "revolution per minute",
+    "RPM": "revolution per minute",
+    "dpi": "dot per inch",
+    "ppi": "pixel per inch",
+    "mcg": "microgram",
+    "cc": "cubic centimeter",
+    "atm": "atmosphere",
+    "mbar": "millibar",
+    "lm": "lumen",
+    "lx": "lux",
+    "lux": "lux",
+    "MP": "megapixel",
+    "Nm": "newton meter",
+    "KiB": "kibibyte",
+    "MiB": "mebibyte",
+    "GiB": "gibibyte",
+    "TiB": "tebibyte",
+    "mH": "millihenry",
+    "μH": "microhenry",
+    "doz": "dozen",
+    "oct": "octave",
+    "N∙m": "newton meter",
+    "kg∙m": "kilogram meter",
+    "rad": "radian",
+    "deg": "degree",
     "px": "pixel",
     "ha": "hectare",
     "bps": "basis point",
@@ -114,14 +142,14 @@ _SHORT = {
 _UNITS |= _SHORT
 _PER = (
     "second minute hour day night week month year person user student head share liter gallon pound ounce kilogram "
-    "kilometer mile meter item unit piece page word pixel".split()
+    "kilometer mile meter item unit piece page word pixel octave decade".split()
 )
-_LONE = "kHz MHz GHz Hz dB kg km cm mm ms mg mL kB MB GB TB kW kWh °C °F mph km/h m/s".split()
+_LONE = "kHz MHz GHz Hz dB kg km cm mm mg mL kB MB GB TB kW kWh °C °F mph km/h m/s".split()
 
 UNIT = (
-    rf"(?:in(?:\.(?=\s+[a-z(]|,|-)|(?=\.?\s*$|[,;)]| =))|{any_of(_UNITS.keys() - {'in', 'in.'})})"
+    rf"(?:in(?=\^[23])|(?<=[0-9]-)in(?= [a-z])|in(?:\.(?=\s+[a-z(]|,|-)|(?=\.?\s*$|[,;)]| =))|{any_of(_UNITS.keys() - {'in', 'in.'})})"
     rf"(?:\^[23](?![0-9])|(?<=m)[23](?![0-9]))?"
-    rf"(?:/{any_of([*_UNITS.keys() - {'in', 'in.'}, *_PER])}(?:\^[23](?![0-9]))?)?"
+    rf"(?:/(?:in(?=\^[23])|{any_of([*_UNITS.keys() - {'in', 'in.'}, *_PER])})(?:\^[23](?![0-9])|(?<=m)[23](?![0-9]))?)?"
 )
 SCALE = r"(?:thousand|million|billion|trillion)\b"
 _SCALES = {
@@ -141,6 +169,7 @@ def _unit(symbol: str) -> str:
     symbol, _, power = symbol.partition("^")
     name = {"2": "square ", "3": "cubic "}.get(power, "") + _UNITS[symbol]
     if per:
+        per = re.sub(r"(?<=m)([23])$", r"^\1", per)
         below, _, power = per.partition("^")
         below = _UNITS.get(below, below)
         if power:
@@ -151,9 +180,22 @@ def _unit(symbol: str) -> str:
     return name
 
 
+# What is commonly named by its size: a 35 mm film, 5 kg bags.
+_THING = re.compile(
+    r" ?(?:(?:lens|film|dash|run|race|hike|bag|bottle|box|jar|cable|rope|screen|monitor|display|drive|SSD|battery|bulb|"
+    r"resistor|capacitor|tablet|pill|frame|window|hop|zone|gap|step|segment|delay|pipe|hum|"
+    r"motor|engine|charger|adapter|speaker|pole|ladder|fence|tank|truck|weight|dumbbell|steak|burger|tube|bullet|pistol|"
+    r"cannon|camera|angle|signal|tone|ruler|pizza|bill|coin|wind|winds|lenses|batteries|boxes|speed limit)s?)\b"
+)
+
+
 def _describes(match: re.Match) -> bool:
     """Whether a quantity is used like an adjective: a 5 km run, a $5 bill."""
-    return re.search(r"\b[Aa]n? $", match.string[max(0, match.start() - 4) : match.start()]) is not None
+    before = match.string[max(0, match.start() - 20) : match.start()]
+    return (
+        re.search(r"\b[Aa]n? (?:\s*minus\s+)?$", before) is not None
+        or _THING.match(match.string, match.end()) is not None
+    )
 
 
 def _measure(match: re.Match) -> str:
@@ -178,6 +220,7 @@ _MONEY = {
     "₽": ("ruble", ""),
     "₺": ("lira", ""),
     "₿": ("bitcoin", ""),
+    "₣": ("swiss franc", ""),
 }
 CURRENCY = any_of(_MONEY)
 _LANDS = {
@@ -228,12 +271,22 @@ def _range(match: re.Match) -> str:
 
 def _pair(match: re.Match) -> str:
     first, sign, then = int(match[1]), match[2], int(match[3])
-    slash = first == then > 1 or first + then == 100 or (first, then) in ((24, 7), (9, 11))
+    slash = first == then > 1 or first + then == 100 or (first, then) in ((24, 7), (9, 11), (7, 11))
     return (
         f" {number(match[1])} {number(match[3])} "
         if (slash if sign == "/" else first == then == 50)
         else match[0]
     )
+
+
+def _divided(match: re.Match) -> str:
+    """Read 6/2 = 3 as a division, 1/2 = 0.5 as a fraction."""
+    return f"{match[1]} divided by {match[2]}" if int(match[1]) >= int(match[2]) else match[0]
+
+
+def _by(match: re.Match) -> str:
+    """Read 1920×1080 and 3 x 5 cards as sizes."""
+    return f"{match[1]}x" if match[1] else f"{match[2]} by"
 
 
 def _chain(match: re.Match) -> str:
@@ -283,7 +336,7 @@ def _comparison(match: re.Match) -> str:
 _TIME_OR_NUMBER = rf"(?:[0-9]{{1,2}}(?::[0-5][0-9]){{1,2}}|{AMOUNT})"
 _LEFT = (
     rf"(?<![\w.,/:^])(?<![A-Za-z]-)(?P<left>[-+]?{CURRENCY}?{_TIME_OR_NUMBER}"
-    rf"(?:\s?(?:[ap]\.?m\b\.?|[kKMB]\b|bn\b|{SCALE}|{UNIT}(?!\w)|{CURRENCY}|'?s\b|st\b|nd\b|rd\b|th\b))?)"
+    rf"(?:\s?(?:[aApP]\.?[mM]\b\.?|[kKMB]\b|bn\b|{SCALE}|{UNIT}(?!\w)|{CURRENCY}|'?s\b|st\b|nd\b|rd\b|th\b))?)"
 )
 
 RANGES: list[Rule] = [
@@ -292,6 +345,9 @@ RANGES: list[Rule] = [
         r"(?<![\w.,/])((?:19|20)[0-9]{2})/([0-9]{2})(?![\w/])",
         lambda m: f" {year(int(m[1]))} {number(m[2])} ",
     ),
+    # 4/5 stars, 6/2 = 3
+    rule(r"(?<![\w/.])([0-9]{1,2})/(5|10)(?= stars?\b)", r"\1 out of \2"),
+    rule(r"(?<![\w/.])([0-9]+)/([0-9]+)(?= ?= ?[0-9])(?! ?= ?[0-9.]+/)", _divided),
     # 24/7, 9/11, 50/50, 60/40 are no fractions, and 4.5/5 and 95/100 are points
     rule(r"(?<![\w/.,$-])([0-9]{1,2})([/-])([0-9]{1,2})(?![\w/%-]|[.,][0-9]| [0-9])", _pair),
     rule(r"(?<![\w/.,])([0-9]{1,3}\.[0-9]+(?=/[0-9]{1,3}\b)|[1-9][0-9](?=/100\b))/", r"\1 out of "),
@@ -317,12 +373,15 @@ _PER_WORD = any_of(
     [*_PER, "hr", "mo", "yr", "lb", "kg", "oz", "gal", "bbl", "L", "sq ft", "min", "wk", "kWh", "mi", "km"]
 )
 
-_CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+_CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CHF": "₣", "CAD": "C$", "AUD": "A$"}
 
 QUANTITIES: list[Rule] = [
+    # dB(A), 7 L/100 km
+    rule(r"(?<=dB)\(A\)", "A"),
+    rule(r"(?<=[0-9] )(L|kWh|k?g|mg)/(?=100? ?(?:k?m|m?L|k?g)\b)", lambda m: f"{plural(_UNITS[m[1]])} per "),
     # USD 5, 5 EUR, 1,50 €
     rule(rf"\b({any_of(_CODES)}) ?(?={NUMBER})", lambda m: _CODES[m[1]]),
-    rule(rf"(?<![\w.,$])({NUMBER}) ({any_of(_CODES)})\b", lambda m: f"{_CODES[m[2]]}{m[1]}"),
+    rule(rf"(?<![\w.,$])({NUMBER}) ?({any_of(_CODES)})\b", lambda m: f"{_CODES[m[2]]}{m[1]}"),
     rule(r"(?<=[0-9]),(?=[0-9]{2} ?€)|(?<=€[0-9]),(?=[0-9]{2}\b)", "."),
     rule(rf"(?<![\w.)^$€£¥])(?<![$€£¥] )-(?={CURRENCY}?\.?[0-9])", " minus "),
     rule(
@@ -332,8 +391,14 @@ QUANTITIES: list[Rule] = [
         re.I,
     ),
     rule(
-        rf"(?P<amount>{NUMBER})\s?(?P<sign>[€£¥₹₽])(?:/(?P<per>{_PER_WORD})\b)?",
+        rf"(?P<amount>{NUMBER})\s?(?P<sign>[€£¥₹₽₣])(?:/(?P<per>{_PER_WORD})\b)?",
         _money,
+    ),
+    # 3-5x
+    rule(rf"(?<= to )({NUMBER})x(?!\w)", r"\1 times"),
+    rule(
+        r"(?<![\w.])([0-9]{3,4})×(?=[0-9]{3,4}(?![\w.]))|(?<![\w.])([0-9])(?= x [0-9] (?:cards?|inch)\b) x",
+        _by,
     ),
     # 4x4 and 8.5 x 11 inches are sizes, 3 x 4 a product, 10x faster a multiple
     rule(
@@ -350,6 +415,7 @@ QUANTITIES: list[Rule] = [
         r"\b(1(?:,?000|00?))s(?= of\b)",
         lambda m: f" {plural({'10': 'ten', '100': 'hundred'}.get(m[1], 'thousand'))} ",
     ),
+    rule(r"(?<=[0-9])B(?= (?:parameters|params|people|users|tokens|years|views|dollars)\b)", " billion"),
     # 300 K is a temperature, 300K and 5M are many, 4K a picture and 10K a run
     rule(rf"(?<![\w.-])({NUMBER}) K(?![\w-])", lambda m: f" {number(m[1])} kelvin "),
     rule(r"(?<![\w.,-])([2458]|10(?=[kK] (?:run|race)))[kK](?!\w)", lambda m: f" {number(m[1])} k "),
@@ -358,12 +424,35 @@ QUANTITIES: list[Rule] = [
         lambda m: f" {number(m[1])} {_SCALES[m[2].lower()]} ",
     ),
     rule(
-        rf"(?<![A-Za-z0-9])(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})"
+        rf"(?<![A-Za-z0-9])(?<![A-Z]-)(?<![0-9][.,])(?P<amount>{AMOUNT})(?P<gap>[ -]?)(?P<unit>{UNIT})"
         r"(?:(?<=[a-z])\.(?=\s+[a-z0-9(]|[,)]))?(?![\w^]|/[A-Za-z]|(?<!%)-[A-Za-z])",
         _measure,
     ),
     rule(rf"(?<![A-Za-z])(?P<amount>{AMOUNT})(?P<gap>-)(?P<unit>{UNIT})(?=-[a-z])", _measure),
-    rule(rf"\b(?P<before>in|of|per|a|the|to|and|or|each) (?P<unit>{any_of(_LONE)})(?![\w/])", _lone_unit),
+    rule(
+        rf"\b(?P<before>in|of|per|a|the|to|and|or|each) (?P<unit>{any_of(_LONE)}|ms(?=\s*(?:$|[,.;:!?)])))(?![\w/])",
+        _lone_unit,
+    ),
+    rule(
+        r"(?<![\w/.^])(?P<before>)(?P<unit>km/h|m/s(?:\^2)?|mg/d?L|g/m?L|kg/m\^?[23]|g/cm\^?3|[ckm]?m\^[23])(?![\w/^])(?! [+=-])(?<!^m\^2)",
+        _lone_unit,
+    ),
+    rule(r"\bper (min|hr|sec|yr|wk|lb|oz|gal|mi)(?!\w)", lambda m: f"per {_UNITS[m[1]]}"),
+    # 60 beats/min, N A for amps
+    rule(
+        rf"(?<=[0-9] )([a-z]{{3,12}})/({_PER_WORD})(?!\w)", lambda m: f"{m[1]} per {_UNITS.get(m[2], m[2])} "
+    ),
+    rule(
+        rf"(?<![\w.,-])({NUMBER})(?: |-(?=A fuse)|(?<=[0-9]\.[0-9])(?=A))A(?=[.,;]?$|[,;)]| (?:fuse|current|circuit|breaker|charger|outlet|max)\b)",
+        lambda m: (
+            f" {number(m[1])} {'amp' if m[1] == '1' or re.match(' (?:f|ci|b|ch|o)', m.string[m.end() :]) else 'amps'} "
+        ),
+    ),
+    # x/2, 1/x
+    rule(
+        r"(?<![\w/])([abcdmnxyzk])/(?=[0-9]{1,3}(?![\w/]))|(?<![\w/.])([0-9]{1,2})/(?=[nxyk](?![\w/]))",
+        r"\1\2 over ",
+    ),
     rule(rf"(?<![\w/.,])({FRACTION})(?:ths?|rds?|nds?)?(?![\w/])", lambda m: f" {amount(m[1])} "),
     # 6.02e23, 1e-4
     rule(
