@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils.music import LOWEST, check_grid
+from course_utils.music import LOWEST, MAX_STEPS, check_grid
 
 
 N_TOKENS = 64

@@ -7,8 +7,8 @@ __all__ = ['Cache', 'Writer', 'choose', 'parallels', 'Composer', 'compose', 'har
 import math
 import numpy as np
 import torch
-from course_utils.models.music import ChoraleTransformer, MAX_HELD, METRES, NO_LEAP, N_TOKENS, START, leap, places, to_grid, to_tokens
 from course_utils.music import MAX_STEPS
+from course_utils.models.music import ChoraleTransformer, MAX_HELD, METRES, NO_LEAP, N_TOKENS, START, leap, places, to_grid, to_tokens
 
 
 class Cache:
