@@ -114,7 +114,9 @@ def _find_in(_key: tuple, module: str, name: str) -> tuple[tuple[str, str], ...]
 
 def _whole(module: str) -> tuple[tuple[str, str], ...]:
     """A module reached through another (`data.corpus.clips`): which part is asked for is not followed."""
-    return tuple((module, name) for name in _read(module).defined)
+    folder = _folder(module)
+    parts = [f"{module}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))] if folder.is_dir() else []
+    return tuple((part, name) for part in [module, *parts] for name in _read(part).defined)
 
 
 def _find(module: str, name: str) -> list[tuple[str, str]]:
