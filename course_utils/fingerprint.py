@@ -100,7 +100,9 @@ def _find_in(_key: tuple, module: str, name: str) -> tuple[tuple[str, str], ...]
         return ((module, name),)
     if name in there.imported:
         target, inside = there.imported[name]
-        return tuple(_find(target, inside)) if inside is not None else ()
+        return tuple(_find(target, inside)) if inside is not None else _whole(target)
+    if _file(f"{module}.{name}".lstrip(".")) is not None:
+        return _whole(f"{module}.{name}".lstrip("."))
     # A package may load its parts when they are asked for.
     parts = sorted(_folder(module).glob("[a-z]*.py")) if _folder(module).is_dir() else []
     return tuple(
@@ -110,12 +112,19 @@ def _find_in(_key: tuple, module: str, name: str) -> tuple[tuple[str, str], ...]
     )
 
 
+def _whole(module: str) -> tuple[tuple[str, str], ...]:
+    """A module reached through another (`data.corpus.clips`): which part is asked for is not followed."""
+    folder = _folder(module)
+    parts = [f"{module}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))] if folder.is_dir() else []
+    return tuple((part, name) for part in [module, *parts] for name in _read(part).defined)
+
+
 def _find(module: str, name: str) -> list[tuple[str, str]]:
     return list(_find_in((str(PACKAGE), _stamp(module)), module, name))
 
 
 def _folder(module: str) -> Path:
-    return PACKAGE.joinpath(*module.split("."))
+    return PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
 
 
 def _file(module: str) -> Path | None:
@@ -154,6 +163,8 @@ def _parse(source: str, module: str, is_package: bool) -> _Module:
             for alias in node.names:
                 if alias.name.startswith("course_utils.") and alias.asname:
                     imported[alias.asname] = (alias.name.removeprefix("course_utils."), None)
+                elif alias.name.partition(".")[0] == "course_utils":
+                    imported[alias.asname or "course_utils"] = ("", None)
     return _Module(module, defined, {name: at for name, at in imported.items() if name not in defined})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from course_utils import audio, checkpoints, cli, music
+from course_utils import audio, checkpoints, cli, music, recipes
 
 
 def test_without_its_checkpoint_the_command_says_how_to_get_it(monkeypatch, tmp_path, capsys):
@@ -38,3 +38,32 @@ def test_help_says_what_happens_above_8_kilohertz(capsys):
     with pytest.raises(SystemExit):
         cli.main(["enhance", "--help"])
     assert "above 8 kHz is dropped" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--steps", "100000000"),
+        ("--top-p", "nan"),
+        ("--seed", "9" * 30),
+    ],
+)
+def test_composing_refuses_a_number_that_means_nothing_and_names_its_option(tmp_path, capsys, option, value):
+    assert cli.main(["compose", str(tmp_path / "out.mid"), option, value]) == 1
+    assert option in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_one_recipe_lacks_is_refused_before_any_is_trained(monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "run", lambda *_, **__: pytest.fail("a training began"))
+    assert cli.main(["train", "--all", "--synthetic"]) == 1
+    assert "--synthetic" in capsys.readouterr().err
+
+
+def test_a_training_whose_state_can_not_be_kept_says_which_variable_moves_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
+    assert cli.main(["train", "music", "--steps", "1"]) == 1
+    assert "COURSE_CACHE" in capsys.readouterr().err

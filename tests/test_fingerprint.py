@@ -107,6 +107,23 @@ def test_a_module_that_is_handed_on_as_a_whole_counts_as_a_whole(small):
     assert fingerprint.code("small", "start") != before
 
 
+@pytest.mark.parametrize(
+    ("imported", "used"),
+    [
+        ("from course_utils import group", "group.part.helper(1)"),
+        ("import course_utils.group.part", "course_utils.group.part.helper(1)"),
+    ],
+)
+def test_a_module_inside_a_package_is_followed(code, imported, used):
+    (code / "group").mkdir()
+    (code / "group/__init__.py").write_text("")
+    (code / "group/part.py").write_text("def helper(x):\n    return x + 1\n")
+    (code / "small.py").write_text(f"{imported}\n\ndef start():\n    return {used}\n")
+    before = fingerprint.code("small", "start")
+    edit(code / "group/part.py", "x + 1", "x + 2")
+    assert fingerprint.code("small", "start") != before
+
+
 def test_a_fingerprint_is_the_same_everywhere(small):
     assert fingerprint.code("small", "start") == "f05ad138de4f"
     with pytest.raises(ValueError, match="does not define 'train'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 from functools import partial
 
@@ -26,8 +27,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if bool(arguments.name) == arguments.all:
         raise ValueError(f"name one recipe, or --all; there are: {', '.join(recipes.names())}")
-    for name in recipes.names() if arguments.all else [arguments.name]:
-        options = {"real": False} if arguments.synthetic else {}
+    names = recipes.names() if arguments.all else [arguments.name]
+    options = {"real": False} if arguments.synthetic else {}
+    for name in names if options else ():  # now, and not when hours of training are over
+        if "real" not in inspect.signature(recipes.find(name).train).parameters:
+            raise ValueError(f"--synthetic: the recipe of {name} needs no recordings as it is; leave it out")
+    for name in names:
         print(recipes.run(name, arguments.steps, _figures(name), **options))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from course_utils.commands import LEARN, argument, command
 
@@ -25,6 +26,14 @@ _METRES = {"4/4": (16, 0), "3/4": (12, 0), "3/2": (24, 0)}
 def _compose(arguments: argparse.Namespace) -> int:
     from course_utils import audio, checkpoints, music
 
+    if not 1 <= arguments.steps <= music.MAX_STEPS:
+        raise ValueError(f"--steps: expected 1 to {music.MAX_STEPS}, got {arguments.steps}")
+    if not 0 <= arguments.temperature < math.inf:
+        raise ValueError(f"--temperature: expected 0 or a number above, got {arguments.temperature}")
+    if not 0 < arguments.top_p <= 1:
+        raise ValueError(f"--top-p: expected a share above 0 up to 1, got {arguments.top_p}")
+    if not abs(arguments.seed) < 2**63:
+        raise ValueError(f"--seed: expected a whole number of at most 18 digits, got {arguments.seed}")
     composer = checkpoints.load("music")
     grid = composer.generate(
         arguments.steps,

@@ -73,7 +73,12 @@ def run(name: str, steps: int | None = None, measure: Callable | None = None, **
 def _same_recipe(folder: Path, name: str) -> None:
     """Mark a folder of states with the fingerprint of the recipe, or compare it with the mark that is there."""
     key, mark = fingerprint.code(f"recipes.{name}", "train"), folder / "recipe.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise checkpoints.CheckpointError(
+            f"no state can be kept in {folder} ({error}): set COURSE_CACHE to a folder where you may write"
+        ) from error
     try:
         known = json.loads(mark.read_text())["fingerprint"] if mark.exists() else None
     except (ValueError, KeyError, TypeError):

@@ -72,7 +72,7 @@ _mixtures = cache(mixtures)
 
 def entries() -> Iterator[Entry]:
     """Every system on every grid, and what each costs."""
-    measured = fingerprint.code("record.mixtures", "score", "summarise")
+    measured = fingerprint.code("record.topics.enhancement", "_grid")
     systems: dict[str, tuple[str, Callable]] = {UNPROCESSED: ("", lambda: np.copy)}
     for peer in peers.enhancers():
         module = type(peer).__module__.removeprefix("course_utils.")
@@ -89,11 +89,14 @@ def entries() -> Iterator[Entry]:
                 partial(_grid, grid, name, enhance, key),
                 partial(_grid_sample, grid, name, enhance),
             )
+    timed = fingerprint.code("record.topics.enhancement", "_speed")
+    ours = fingerprint.code("record.topics.enhancement", "_feed") + fingerprint.code(
+        "models.enhancement_onnx", "to_onnx", "OnnxStream"
+    )
     for name, (system, _) in systems.items():
         if name != UNPROCESSED:
-            yield Entry(
-                "cost", name, fingerprint.digest(system), partial(_cost, name), partial(_cost_sample, name)
-            )
+            key = fingerprint.digest(system, timed, ours if name == OURS else "")
+            yield Entry("cost", name, key, partial(_cost, name), partial(_cost_sample, name))
 
 
 def _sounds(grid: str) -> str:
