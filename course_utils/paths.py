@@ -20,7 +20,12 @@ ROOT = PACKAGE.parent
 def _named(variable: str) -> Path | None:
     """The folder that an environment variable names, absolute; None where it is not set or empty."""
     value = os.environ.get(variable, "").strip()
-    return Path(value).expanduser().absolute() if value else None
+    try:
+        return Path(value).expanduser().absolute() if value else None
+    except RuntimeError as error:
+        raise ValueError(
+            f"{variable} names {value!r}, and there is no such home folder; give a whole path"
+        ) from error
 
 
 def data_folder() -> Path:

@@ -31,3 +31,9 @@ def test_recordings_are_looked_for_where_the_readme_says(monkeypatch, tmp_path):
     assert paths.recordings_folders() == [paths.ROOT / "recordings"]
     monkeypatch.setenv("COURSE_REAL_DATA", str(tmp_path))
     assert paths.recordings_folders() == [tmp_path, paths.ROOT / "recordings"]
+
+
+def test_a_home_folder_that_is_not_there_is_a_sentence(monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", "~nobody-of-this-name/x")
+    with pytest.raises(ValueError, match="COURSE_CACHE names '~nobody-of-this-name/x'"):
+        paths.cache_folder()

@@ -52,6 +52,7 @@ def small(tmp_path, monkeypatch):
         key={"ours": "1", "theirs": "1"},
         value=3.0,
         worse=0.0,
+        sounds="1",
     )
 
     def entries():
@@ -82,7 +83,7 @@ def small(tmp_path, monkeypatch):
     topic = types.ModuleType("small")
     topic.NOTEBOOK, topic.LIBRARIES, topic.entries = "99", ("numpy", "no-such-package"), entries
     topic.rung_figures = lambda model: {"loss": model.loss}
-    topic.require = lambda: None
+    topic.require, topic.material = lambda: None, lambda: state.sounds
     topic.text = lambda: json.dumps(results.read("small").get("systems", {}))
     topic.headline = lambda: [{"task": "small", "measure": "mean", "this course": str(state.value)}]
     found, known = recipes.find, recipes.names()
@@ -233,6 +234,12 @@ def test_other_steps_and_other_code_train_again(small):
     assert len(small.trained) == 6 and ladder.problems("small") == []
 
 
+def test_other_data_make_a_ladder_stale(small):
+    ladder.run("small", seeds=1)
+    small.sounds = "2"
+    assert "are stale" in ladder.problems("small")[0]
+
+
 def test_a_ladder_is_stamped_after_one_rung_gave_its_figures_again(small):
     ladder.run("small")
     change_the_recipe(small)
@@ -297,7 +304,15 @@ def test_a_topic_keeps_the_interface_and_knows_its_notebook():
     assert numbers == sorted(numbers)
     for name, topic in topics.every().items():
         assert list(paths.notebooks_folder().glob(f"{topic.NOTEBOOK}_*.ipynb"))
-        for function in ("entries", "text", "headline", "require", "rung_figures", "card_figures"):
+        for function in (
+            "entries",
+            "text",
+            "headline",
+            "require",
+            "material",
+            "rung_figures",
+            "card_figures",
+        ):
             assert callable(getattr(topic, function)), f"{name} lacks {function}"
 
 

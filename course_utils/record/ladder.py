@@ -35,6 +35,7 @@ def made_with(topic: str) -> str:
     return fingerprint.digest(
         fingerprint.code(f"recipes.{topic}", "train_rung"),
         fingerprint.code(f"record.topics.{topic}", "rung_figures"),
+        topics.find(topic).material(),
     )
 
 

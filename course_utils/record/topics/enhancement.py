@@ -34,6 +34,11 @@ def require() -> None:
         _mixtures(grid)
 
 
+def material() -> str:
+    """Fingerprint of the sounds that a rung learns from and is measured on."""
+    return fingerprint.digest(shipped.manifest().speech_key, [_sounds(grid) for grid in _GRIDS])
+
+
 def rung_figures(model: torch.nn.Module) -> dict[str, float]:
     """Means on the first mixtures of each grid, for a rung of the ladder."""
     figures = {}

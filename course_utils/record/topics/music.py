@@ -33,6 +33,11 @@ def require() -> None:
     """Nothing: the chorales come with the course."""
 
 
+def material() -> str:
+    """Fingerprint of the chorales."""
+    return shipped.manifest().files["music/chorales.npz"]["sha256"]
+
+
 def rung_figures(model: torch.nn.Module) -> dict[str, float]:
     """Nats per note of a rung of the ladder."""
     return {split: recipe.nats(model, data.chorales(split)) for split in _SPLITS}
@@ -54,7 +59,7 @@ def entries() -> Iterator[Entry]:
     key = fingerprint.digest(
         checkpoint_key("music"),
         fingerprint.code("record.topics.music", "_nats"),
-        shipped.manifest().files["music/chorales.npz"]["sha256"],
+        material(),
     )
     for split in _SPLITS:
         yield Entry(
