@@ -99,7 +99,7 @@ def test_an_unknown_recipe_and_an_option_that_a_recipe_lacks_are_sentences(capsy
     assert cli.main(["train", "nothing"]) == 1
     assert "there are enhancement, g2p, music, speech_detector" in capsys.readouterr().err
     assert cli.main(["train", "speech_detector", "--synthetic"]) == 1
-    assert "speech_detector has no option 'real'" in capsys.readouterr().err
+    assert "--synthetic: the recipe of speech_detector needs no recordings" in capsys.readouterr().err
 
 
 def test_every_shipped_checkpoint_has_a_recipe_and_a_card_that_says_what_it_makes():
