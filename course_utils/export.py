@@ -1,8 +1,8 @@
 """`course export`: write the models of the notebooks to `course_utils/models`, or check that they are fresh.
 
 The notebook owns its model: cells that start with `#| export` are written to the module that the cell
-`#| default_exp name` names, and cells that start with `#| export other` to a second module, by nbdev's exporter.
-nbdev is needed only here.
+`#| default_exp name` names, and cells that start with `#| export other` to another module, by nbdev's exporter.
+What a module uses of the others is imported for it. nbdev is needed only here.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import os
 import re
+import symtable
 import tempfile
 import warnings
 from functools import partial
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import nbformat
@@ -81,29 +83,62 @@ def _render(main: str, notebook: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         nb_export(str(notebook), lib_path=folder, mod_maker=partial(_maker, ModuleMaker))
         texts = {path.stem: path.read_text(encoding="utf-8") for path in Path(folder).glob("*.py")}
-    joined = {
-        name: text if name == main else _joined(text, main, texts[main]) for name, text in texts.items()
-    }
+    parts = {main: texts.pop(main), **dict(sorted(texts.items()))}
+    joined, uses = {}, {}
+    for name in parts:
+        joined[name], uses[name] = _joined(name, parts)
+    try:
+        TopologicalSorter(uses).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise ValueError(
+            f"{notebook.name}: its modules use each other in a circle ({circle}); export what they share to one of them"
+        ) from error
     return {name: _clean(text, notebook) for name, text in joined.items()}
 
 
 def _maker(maker: type, **options) -> object:
-    return maker(**{**options, "is_new": True})  # nbdev would append to a second module
+    return maker(**{**options, "is_new": True})  # nbdev would append to other modules
 
 
-def _joined(text: str, main: str, main_text: str) -> str:
-    """A second module of a notebook, with the imports that the first has and it needs; in the notebook all is there."""
-    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-    lines = []
-    for node in ast.parse(main_text).body:
+def _joined(name: str, parts: dict[str, str]) -> tuple[str, set[str]]:
+    """A module of a notebook with what it needs of the others, imports and names, and which ones it imports from.
+
+    In the notebook all is there. `parts` are all modules of the notebook, by name, the main one first.
+    """
+    missing, imports, names, uses = _missing(parts[name]), [], [], set()
+    others = {other: text for other, text in parts.items() if other != name}
+    for node in (node for text in others.values() for node in ast.parse(text).body):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            node.names = [alias for alias in node.names if (alias.asname or alias.name).split(".")[0] in used]
-            lines += [ast.unparse(node)] if node.names else []
-    defined = used & set(re.findall(r"'(\w+)'", _all(main_text)))
-    if defined:
-        lines.append(f"from course_utils.models.{main} import {', '.join(sorted(defined))}")
-    head, names, rest = text.partition(_all(text))
-    return f"{head}{names}\n\n\n" + "\n".join(lines) + rest
+            node.names = [alias for alias in node.names if _bound(alias) in missing]
+            missing -= {_bound(alias) for alias in node.names}
+            imports += [ast.unparse(node)] if node.names else []
+    for other, text in others.items():
+        if defined := missing & set(re.findall(r"'(\w+)'", _all(text))):
+            names.append(f"from course_utils.models.{other} import {', '.join(sorted(defined))}")
+            missing -= defined
+            uses.add(other)
+    if not imports and not names:
+        return parts[name], uses
+    head, defines, rest = parts[name].partition(_all(parts[name]))
+    return f"{head}{defines}\n\n\n" + "\n".join(imports + names) + rest, uses
+
+
+def _missing(text: str) -> set[str]:
+    """Names that a module uses without making or importing them; the local ones of its functions do not count."""
+    module = symtable.symtable(text, "module", "exec")
+    used = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_referenced()}
+    tables = module.get_children()
+    for table in tables:  # grows while it is read
+        used |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        tables.extend(table.get_children())
+    made = {s.get_name() for s in module.get_symbols() if s.is_assigned() or s.is_imported()}
+    return used - made
+
+
+def _bound(alias: ast.alias) -> str:
+    """The name that an import makes."""
+    return (alias.asname or alias.name).split(".")[0]
 
 
 def _all(text: str) -> str:

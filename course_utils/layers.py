@@ -15,12 +15,12 @@ from course_utils import paths
 LAYERS = (
     ("paths",),
     ("shipped", "fingerprint", "checkpoints"),
-    ("waveform", "audio_files"),
-    ("audio", "features", "text", "metrics", "noise", "music"),
+    ("waveform", "buffers", "audio_files"),
+    ("audio", "features", "text", "metrics", "noise", "music", "decoding"),
     ("data",),
     ("plotting", "tables", "training", "streaming", "device"),
     ("models",),
-    ("recipes",),
+    ("recipes", "recognition_onnx"),
     ("peers", "checks", "widgets"),
     ("record",),
     ("commands", "cli", "doctor", "install", "export", "layers"),
@@ -30,7 +30,7 @@ LAYERS = (
 APART = ("peers", "checks", "widgets")
 """Never imported by each other."""
 
-MODELS_USE = ("models", "waveform", "features", "text", "music")
+MODELS_USE = ("models", "waveform", "features", "text", "music", "decoding")
 """A model file runs with torch and numpy alone, so it imports nothing else of the course."""
 
 BEGIN, END = "<!-- imports:begin -->", "<!-- imports:end -->"

@@ -580,7 +580,7 @@ def chunk_times(
         chunk_length: samples per chunk.
 
     Returns:
-        {"median_ms", "p95_ms", "max_ms": computing time per chunk, "late": share of chunks that took longer
+        {"median_ms", "p95_ms", "p99_ms", "max_ms": computing time per chunk, "late": share of chunks that took longer
         than they last}.
     """
     count = len(waveform) // chunk_length if chunk_length > 0 else 0
@@ -595,6 +595,7 @@ def chunk_times(
     return {
         "median_ms": float(np.median(times) * 1000),
         "p95_ms": float(np.quantile(times, 0.95) * 1000),
+        "p99_ms": float(np.quantile(times, 0.99) * 1000),
         "max_ms": float(times.max() * 1000),
         "late": float(np.mean(times > chunk_length / sample_rate)),
     }

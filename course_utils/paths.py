@@ -73,3 +73,8 @@ def recordings_folders() -> list[Path]:
     """
     named = _named("COURSE_REAL_DATA")
     return [folder for folder in (named, ROOT / "recordings") if folder is not None]
+
+
+def own_voice_folder() -> Path:
+    """Where widgets keep what you record and save: `recordings/own_voice/`, which is not part of the repository."""
+    return ROOT / "recordings" / "own_voice"

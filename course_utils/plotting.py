@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -173,6 +174,95 @@ def curves(
     ax.set(xlabel=xlabel, ylabel=ylabel, **axes_options)
     if len(lines) > 1:
         ax.legend()
+    return picture
+
+
+def chain(boxes: Sequence[str], alt: str, highlight: int | None = None) -> Picture:
+    """Boxes with arrows from each to the next; the one at the place `highlight` has the second colour."""
+    picture, (ax,) = figure(alt=alt, size=(12, 1.3))
+    for i, text in enumerate(boxes):
+        colour = "C1" if i == highlight else "C0"
+        style = {"facecolor": "white", "edgecolor": colour, "boxstyle": "round"}
+        ax.text(i, 0, text, ha="center", va="center", fontsize=8, bbox=style)
+        if i:
+            ax.annotate("", (i - 0.4, 0), (i - 0.6, 0), arrowprops={"arrowstyle": "->", "color": "0.5"})
+    ax.set(xlim=(-0.5, len(boxes) - 0.5), ylim=(-1, 1))
+    ax.axis("off")
+    return picture
+
+
+def heatmap(
+    values: np.ndarray,
+    xlabel: str,
+    ylabel: str,
+    alt: str,
+    yticks: Sequence[str] | None = None,
+    **options: Any,
+) -> Picture:
+    """A matrix (rows, columns) as shades, large values dark; `yticks` names the rows."""
+    picture, (ax,) = figure(alt=alt, size=(9, 3))
+    image = ax.imshow(
+        np.asarray(values, dtype=float),
+        aspect="auto",
+        cmap="Blues",
+        interpolation="nearest",
+        origin="upper",
+        **options,
+    )
+    picture.figure.colorbar(image, ax=ax, fraction=0.02)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(visible=False)
+    if yticks is not None:
+        ax.set_yticks(range(len(yticks)), list(yticks))
+    return picture
+
+
+def timeline(
+    rows: Mapping[str, Sequence[tuple[float, float, str]]],
+    xlabel: str,
+    alt: str,
+    highlight: Collection[str] = (),
+) -> Picture:
+    """What happens when: bars from start to end with a label inside, row by row from the top.
+
+    Args:
+        rows: (start, end, label) by the name of their row.
+        xlabel: what is on the time axis, with its unit.
+        alt: text alternative.
+        highlight: the labels whose bars have the second colour.
+    """
+    picture, (ax,) = figure(alt=alt, size=(9, 0.5 * len(rows) + 0.8))
+    for row, bars_ in enumerate(rows.values()):
+        for start, end, label in bars_:
+            colour = "C1" if label in highlight else "C0"
+            ax.barh(row, end - start, left=start, height=0.7, color=colour, edgecolor="white")
+            ax.text((start + end) / 2, row, label, color="white", fontsize=7, ha="center", va="center")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    ax.set_xlabel(xlabel)
+    return picture
+
+
+def hypotheses(runs: Mapping[str, Sequence[Sequence[str]]], xlabel: str, alt: str) -> Picture:
+    """What recognisers wrote, one after the other: each column a hypothesis, each dot a word of it.
+
+    Crosses are words that the next hypothesis changes, or that stand behind such a word: flicker.
+
+    Args:
+        runs: the hypotheses, each a list of words, by the name of the recogniser.
+        xlabel: what the hypotheses are, for example how often one comes.
+        alt: text alternative.
+    """
+    picture, axes = figure(len(runs), alt=alt, size=(9, 2.2 * len(runs) + 0.2), sharex=True)
+    for ax, (name, rows) in zip(axes, runs.items(), strict=True):
+        for x, words in enumerate(rows, 1):
+            after = rows[min(x, len(rows) - 1)]
+            same = [one == other for one, other in zip(words, after, strict=False)]
+            kept = [*same, False].index(False)
+            ax.scatter([x] * kept, range(1, kept + 1), color="C0", s=12)
+            ax.scatter([x] * (len(words) - kept), range(kept + 1, len(words) + 1), color="C1", marker="x")
+        ax.set(title=f"{name}: crosses change with the next hypothesis", ylabel="number of the word")
+    axes[-1].set_xlabel(xlabel)
     return picture
 
 

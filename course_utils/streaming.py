@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from course_utils import audio, audio_files
 from course_utils.audio_files import SoundReader, SoundWriter
-from course_utils.waveform import AudioError
+from course_utils.waveform import AudioError, mix_down
 
 
 class Stream(Protocol):
@@ -138,6 +138,33 @@ def _processed(reader: SoundReader, model: StreamingModel, progress: bool) -> It
     _check_finite(rest, f"{reader.name}: what the model makes of it", written, rate)
     yield rest
     yield np.zeros((taken - written - len(rest), reader.channels), np.float32)
+
+
+def mono_blocks(source: str | os.PathLike, title: str, progress: bool = True) -> Iterator[np.ndarray]:
+    """What a file holds as a model hears it: float32 (time,) at 16 kHz, block by block, with memory for one of them.
+
+    Args:
+        source: any file that libsndfile reads, of any rate, length and number of channels (they are averaged).
+        title: what the progress bar says.
+        progress: show a progress bar on stderr after two seconds.
+
+    Raises:
+        AudioError: missing, not audio, damaged, empty, or NaN inside.
+    """
+    with SoundReader(source) as reader:
+        rate, taken = reader.sample_rate, 0
+        stages = [] if rate == audio.SAMPLE_RATE else [audio.StreamingResampler(rate)]
+        seconds = round(reader.frames / rate) if reader.frames else None
+        with tqdm(total=seconds, desc=title, unit=" s", delay=2, leave=False, disable=not progress) as bar:
+            for block in reader.blocks():
+                _check_finite(block, f"{reader.name}: what stands", taken, rate)
+                taken += len(block)
+                samples = mix_down(block, reader.name)
+                for stage in stages:
+                    samples = stage.push(samples)
+                yield samples
+                bar.update(taken // rate - bar.n)
+        yield from (stage.finish() for stage in stages)
 
 
 def _check_finite(samples: np.ndarray, what: str, offset: int, rate: int) -> None:

@@ -26,7 +26,6 @@ ELSEWHERE = {"music21": "data/build/chorales.py is run in an environment of its 
 OTHER_NAMES = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 NEVER_IMPORTED = {
     "ipykernel": "JupyterLab starts it",
-    "ctranslate2": "faster-whisper needs it, and is installed without what it needs",
     "av": "faster-whisper needs it, and is installed without what it needs",
     "pytest-timeout": "the setting `timeout` of pytest",
     "ruff": "make check",

@@ -150,12 +150,29 @@ GRIDS = {
 }
 MUSIC = {("music", split, "this course") for split in ("valid", "test")}
 
+LISTENERS = {
+    *(("realtime", grid, "this course") for grid in ("real prompts", "readers", "own")),
+    *(
+        ("realtime", grid, f"this course{what}")
+        for grid in ("real digits", "real phrases", "own phrases")
+        for what in ("", ", open vocabulary")
+    ),
+    *(("realtime", "own", f"this course, {chunk} ms") for chunk in (32, 320, 640)),
+    *(
+        ("realtime", "cost", f"this course: {name}{how}")
+        for name in ("recognition", "phrases")
+        for how in ("", ", ONNX Runtime")
+    ),
+    ("realtime", "ladder"),
+}
+
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "stale"),
     [
-        ("features.py", "torch.hann_window(n_fft", "torch.hamming_window(n_fft", OURS | {("enhancement", "ladder")}),
-        ("training.py", "betas=(0.9, 0.95)", "betas=(0.9, 0.99)", {("enhancement", "ladder"), ("music", "ladder")}),
+        ("features.py", "torch.hann_window(n_fft", "torch.hamming_window(n_fft",
+         OURS | LISTENERS | {("enhancement", "ladder")}),
+        ("training.py", "betas=(0.9, 0.95)", "betas=(0.9, 0.99)", {("enhancement", "ladder"), ("music", "ladder"), ("realtime", "ladder")}),
         ("noise.py", "gains = rng.uniform(-decibels, decibels, 9)", "gains = rng.uniform(-decibels, decibels, 8)",
          {("enhancement", "ladder")}),
         ("audio.py", "0.99 / peak", "0.98 / peak", GRIDS | {("enhancement", "ladder")}),

@@ -331,7 +331,7 @@ def test_pocketsphinx_refuses_words_and_grammars_it_can_not_use():
         peers.PocketSphinx(words=["one", "qzxv"]).transcribe(NOISE)
     with pytest.raises(ValueError, match="grammar"):
         peers.PocketSphinx(grammar="this is no grammar").transcribe(NOISE)
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="not several"):
         peers.PocketSphinx(words=["one"], grammar="x")
     with pytest.raises(ValueError, match="empty"):
         peers.PocketSphinx(words=[])
@@ -433,3 +433,74 @@ def test_no_peer_touches_the_network(monkeypatch):
         peer.probabilities(NOISE)
     resemblyzer_encoder._encoder.cache_clear()
     resemblyzer_encoder._encoder()
+
+
+# --- the optional row of transformers --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_wav2vec2(tmp_path_factory):
+    """A wav2vec2 with random weights, saved as `transformers` saves one."""
+    import json
+
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    transformers.Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(
+        vocab_size=len(tokens), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8, 8), conv_stride=(10, 8), conv_kernel=(10, 8), num_feat_extract_layers=2,
+        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_of_transformers_is_used_from_its_folder_without_a_network(tiny_wav2vec2, monkeypatch):
+    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("the network was asked"))
+    peer = peers.TransformersRecogniser(tiny_wav2vec2)
+    assert peer.missing() == "" and peer.kind == "recogniser"
+    written = peer.transcribe(NOISE)
+    assert isinstance(written, str) and written == peer.transcribe(NOISE)
+    assert peer.transcribe(np.zeros(1000, np.float32)) == ""
+
+
+def test_a_model_of_transformers_that_is_not_here_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("the network was asked"))
+    for name in ("nobody/no-such-model-of-this-course", str(tmp_path)):
+        peer = peers.TransformersRecogniser(name)
+        assert name in peer.missing() and "online=True" in peer.missing()
+        with pytest.raises(peers.MissingPeer, match="weights are not on this machine"):
+            peer.transcribe(NOISE)
+
+
+def test_sentences_give_pocketsphinx_a_model_of_their_pairs():
+    from course_utils.peers.pocket_sphinx import bigrams
+
+    lines = bigrams([["turn", "on"], ["turn", "off"]]).splitlines()
+    assert lines[:3] == ["\\data\\", "ngram 1=5", "ngram 2=5"] and lines[-1] == "\\end\\"
+    pair = {
+        line.split(maxsplit=1)[1]: 10 ** float(line.split()[0])
+        for line in lines
+        if line.count(" ") == 2 and line[0] in "-0"
+    }
+    assert pair["turn on"] == pytest.approx(1 / 4, abs=1e-3), (
+        "one of two, and half is kept for what was not seen"
+    )
+    with pytest.raises(ValueError, match="no words"):
+        peers.PocketSphinx(sentences=[[]])
+
+
+@pytest.mark.judges
+def test_pocketsphinx_with_sentences_hears_only_their_words():
+    digits = "zero one two three four five six seven eight nine".split()
+    peer = peers.PocketSphinx(sentences=[[one, other] for one in digits for other in digits])
+    assert set(peer.transcribe(data.real("digits")[0].audio).split()) <= set(digits)
+    with pytest.raises(ValueError, match="not in PocketSphinx's dictionary: xqzt"):
+        peers.PocketSphinx(sentences=[["one", "xqzt"]]).transcribe(NOISE)

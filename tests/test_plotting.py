@@ -33,6 +33,27 @@ def test_the_frequency_axis_is_right():
     assert ticks["1000"] == pytest.approx(band, abs=0.6)
 
 
+def test_a_timeline_has_a_bar_for_everything_and_marks_what_matters():
+    rows = {"writer": [(0, 10, "0"), (10, 20, "1")], "reader": [(10, 14.5, "0")]}
+    (ax,) = plotting.timeline(rows, "time (ms)", alt="a reader behind a writer", highlight={"1"}).axes
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
+    assert bars == [(0, 10), (10, 20), (10, 14.5)]
+    plain, marked, other = (bar.get_facecolor() for bar in ax.patches)
+    assert marked != plain == other
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["writer", "reader"]
+
+
+def test_words_that_change_with_the_next_hypothesis_are_crosses():
+    rows = [["the", "can"], ["the", "cat", "sat"], ["the", "cat", "sat"]]
+    (ax,) = plotting.hypotheses({"a model": rows}, "hypothesis", alt="a word that changes").axes
+    dots, crosses = (
+        [tuple(map(float, place)) for marks in ax.collections[first::2] for place in marks.get_offsets()]
+        for first in (0, 1)
+    )
+    assert crosses == [(1, 2)]
+    assert sorted(dots) == [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]
+
+
 def test_every_picture_has_a_text_alternative_and_units():
     for picture in (
         plotting.waveforms({"a": tone(0.1), "b": tone(0.2)}),

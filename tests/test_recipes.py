@@ -97,7 +97,9 @@ def test_all_trains_every_recipe(toy):
 
 def test_an_unknown_recipe_and_an_option_that_a_recipe_lacks_are_sentences(capsys):
     assert cli.main(["train", "nothing"]) == 1
-    assert "there are enhancement, g2p, music, speech_detector" in capsys.readouterr().err
+    assert (
+        "there are enhancement, g2p, music, phrases, recognition, speech_detector" in capsys.readouterr().err
+    )
     assert cli.main(["train", "speech_detector", "--synthetic"]) == 1
     assert "--synthetic: the recipe of speech_detector needs no recordings" in capsys.readouterr().err
 

@@ -315,7 +315,9 @@ def test_help_lists_every_command_once_under_who_uses_it():
     }
     for audience, names in listed.items():
         assert names == [each.name for each in commands.every().values() if each.audience == audience]
-    assert {"doctor", "install", "download", "enhance", "compose"} <= set(listed[commands.LEARN])
+    assert {"doctor", "install", "download", "enhance", "transcribe", "compose"} <= set(
+        listed[commands.LEARN]
+    )
     assert {"train", "export", "ladder", "scoreboard"} <= set(listed[commands.MAINTAIN])
     assert sum(map(len, listed.values())) == len(commands.every())
     assert max(map(len, text.splitlines())) <= 100
@@ -433,6 +435,44 @@ def test_a_model_too_long_for_one_sitting_is_a_warning(notebooks):
     write_notebook(notebooks / "00_toy.ipynb", [NOTEBOOK[0], "#| export\n" + "x = 1\n" * 301])
     with pytest.warns(UserWarning, match="toy.py has 3.. lines"):
         assert export.export(check=True) == ["toy"]
+
+
+MODULES = [
+    "#| default_exp toy",
+    "#| export\nimport math\nfrom pathlib import Path, PurePath",
+    "#| export\ndef area(radius):\n    return math.pi * radius**2",
+    "#| export toy_files\nimport json\n\nclass File:\n    def __init__(self, path):\n        self.path = Path(path)",
+    "#| export toy_search\ndef biggest(radii):\n    return File(json.dumps(area(max(radii))))",
+    "#| export toy_search\ndef alone(radii):\n    area = File = math = 1\n    return area, File, math",
+    "#| export toy_alone\ndef double(area: int):\n    return [2 * x for x in (area,)]",
+]
+
+
+def test_modules_of_a_notebook_import_what_they_use_of_each_other(notebooks):
+    write_notebook(notebooks / "00_toy.ipynb", MODULES)
+    assert export.export() == ["toy", "toy_alone", "toy_files", "toy_search"]
+    texts = {file.stem: file.read_text() for file in (notebooks / "models").iterdir()}
+    imports = {name: re.findall(r"^(?:from|import) .*", text, re.M) for name, text in texts.items()}
+    assert imports == {
+        "toy": ["import math", "from pathlib import Path, PurePath"],
+        "toy_alone": [],  # a name of its own is no name of another module
+        "toy_files": ["from pathlib import Path", "import json"],
+        "toy_search": [
+            "import json",
+            "from course_utils.models.toy import area",
+            "from course_utils.models.toy_files import File",
+        ],
+    }
+    assert export.export(check=True) == []
+
+
+def test_modules_that_need_each_other_in_a_circle_are_named_and_nothing_is_written(notebooks):
+    back = "#| export toy_files\ndef again():\n    return biggest([1])"
+    write_notebook(notebooks / "00_toy.ipynb", [*MODULES, back])
+    with pytest.raises(ValueError, match=r"00_toy.ipynb.*circle.*toy_(files|search) -> toy_") as caught:
+        export.export()
+    assert "toy_files -> toy_search" in str(caught.value) and "toy_search -> toy_files" in str(caught.value)
+    assert list((notebooks / "models").iterdir()) == []
 
 
 def run_notebook(path, *options):

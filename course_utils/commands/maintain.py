@@ -42,7 +42,7 @@ def _figures(name: str):
     try:
         from course_utils.record import topics
 
-        return getattr(topics.every().get(name), "card_figures", None)
+        return getattr(topics.of_checkpoint(name), "card_figures", None)
     except ImportError as error:
         print(f"the card will hold no figures of the test, because they can not be measured here: {error}")
         return None
@@ -121,14 +121,38 @@ def _export(arguments: argparse.Namespace) -> int:
 @command(
     "build-speech",
     MAINTAIN,
-    "make more synthetic speech like the shipped corpus",
-    argument("--hours", type=float, required=True),
-    argument("--out", required=True, help="folder to write to"),
+    "make more synthetic speech: the corpus again and longer, or new voices to train on",
+    argument("--hours", type=float, help="a corpus like the shipped one, of so many hours; needs --out"),
+    argument("--voices", type=int, help="so many new voices, mixed from the training voices"),
+    argument(
+        "--mixtures",
+        choices=("wide", "narrow", "phrases"),
+        help="wide: weights beyond 0 and 1, both sexes (default); narrow: as in the corpus; "
+        "phrases: wide, with short phrases alone",
+    ),
+    argument("--lines", type=int, help="lines of each new voice (wide 9, narrow 24, phrases 12)"),
+    argument("--text", metavar="FILE", help="what new voices read, one sentence a line (old novels)"),
+    argument("--out", help="folder to write to (new voices: `speech` in the cache; training finds it there)"),
+    argument("--workers", type=int, default=2, help="processes, each with one core and 0.4 GB (2)"),
+    interrupted=KEPT,
 )
 def _build_speech(arguments: argparse.Namespace) -> int:
+    out, workers = arguments.out, arguments.workers
+    of_voices = {name: getattr(arguments, name) for name in ("mixtures", "lines", "text")}
+    of_voices = {name: value for name, value in of_voices.items() if value is not None}
+    if (arguments.hours is None) == (arguments.voices is None):
+        raise ValueError("give --hours (a corpus like the shipped one) or --voices (new voices), one of them")
+    if arguments.hours is not None and of_voices:
+        raise ValueError(f"--{next(iter(of_voices))} goes with --voices; leave it out with --hours")
+    if arguments.hours is not None and not out:
+        raise ValueError("--hours writes a whole data folder: name it with --out")
     # What makes the data stands beside it, outside of the package.
     sys.path.insert(0, str(paths.ROOT))
-    importlib.import_module("data.build.speech").build(hours=arguments.hours, out=arguments.out)
+    if arguments.hours is not None:
+        importlib.import_module("data.build.speech").build(hours=arguments.hours, out=out, workers=workers)
+    else:
+        build = importlib.import_module("data.build.more_speech").build
+        build(arguments.voices, out=out, workers=workers, **of_voices)
     return 0
 
 

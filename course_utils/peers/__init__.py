@@ -24,6 +24,7 @@ from course_utils.peers.pocket_sphinx import PocketSphinx
 from course_utils.peers.resemblyzer_encoder import Resemblyzer
 from course_utils.peers.rnnoise import RNNoise
 from course_utils.peers.silero import SileroVAD
+from course_utils.peers.transformers_asr import TransformersRecogniser
 from course_utils.peers.whisper import WhisperTiny
 from course_utils.tables import MarkdownTable, table
 
@@ -39,6 +40,7 @@ __all__ = [
     "Recogniser",
     "Resemblyzer",
     "SileroVAD",
+    "TransformersRecogniser",
     "WhisperTiny",
     "catalogue",
     "enhancers",

@@ -40,6 +40,10 @@ class WhisperTiny(Recogniser):
         import_from("faster_whisper", "faster-whisper")  # and with it ctranslate2 and av
         _folder()
 
+    def files(self) -> list[Path]:
+        """The files of its weights and words."""
+        return [_folder() / name for name in FILES]
+
     def _transcribe(self, waveform: np.ndarray) -> str:
         # Temperature 0 alone: the fall-back to higher ones draws at random, and results would not repeat.
         segments, _ = _model(self.threads).transcribe(

@@ -18,8 +18,14 @@ from course_utils.record import results, topics
 _NOT_FIGURES = ("rung", "seed", "steps", "asked", "fingerprint")
 
 
+def _name(topic: str) -> str:
+    """The recipe that has the rungs of a topic: `LADDER` of the topic, or the one of its name."""
+    known = topics.every().get(topic)
+    return getattr(known, "LADDER", topic)
+
+
 def _recipe(topic: str) -> ModuleType:
-    recipe = recipes.find(topic)
+    recipe = recipes.find(_name(topic))
     if not hasattr(recipe, "RUNGS"):
         raise ValueError(f"{topic} has no ladder; there are those of {', '.join(with_ladder())}")
     return recipe
@@ -27,13 +33,13 @@ def _recipe(topic: str) -> ModuleType:
 
 def with_ladder() -> list[str]:
     """Names of the topics that have a ladder."""
-    return [name for name in recipes.names() if hasattr(recipes.find(name), "RUNGS")]
+    return [name for name in topics.every() if hasattr(recipes.find(_name(name)), "RUNGS")]
 
 
 def made_with(topic: str) -> str:
     """Fingerprint of all that the rows of a ladder are made with."""
     return fingerprint.digest(
-        fingerprint.code(f"recipes.{topic}", "train_rung"),
+        fingerprint.code(f"recipes.{_name(topic)}", "train_rung"),
         fingerprint.code(f"record.topics.{topic}", "rung_figures"),
         topics.find(topic).material(),
     )

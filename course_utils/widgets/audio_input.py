@@ -6,7 +6,7 @@ import html
 import io
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,10 +15,11 @@ from course_utils import audio
 
 from .ab_player import describe_level
 from .fallback import HtmlFallback
-from .mic import MicRecorder
+from .mic import TEXTS, UPLOAD_INSTEAD, MicRecorder
 from .upload import UploadButton
 
 BUNDLED, MICROPHONE, UPLOAD = "bundled clip", "microphone", "upload a file"
+OTHERWISE = "Or choose another input above."
 NOTHING_UPLOADED = "nothing uploaded yet: press the button and choose a sound file"
 
 
@@ -42,7 +43,8 @@ class AudioInput(HtmlFallback, widgets.VBox):
         ways = [BUNDLED, MICROPHONE, UPLOAD] if self._bundled else [MICROPHONE, UPLOAD]
         self._way = widgets.ToggleButtons(options=ways, tooltips=ways, style={"button_width": "140px"})
         self._clip = widgets.Dropdown(options=list(self._bundled), layout={"width": "420px"})
-        self.mic = MicRecorder(max_seconds=max_seconds)
+        texts = {status: text.replace(UPLOAD_INSTEAD, OTHERWISE) for status, text in TEXTS.items()}
+        self.mic = MicRecorder(max_seconds=max_seconds, _texts=texts)
         self._file = UploadButton(self._on_file, self._on_refused)
         self._place = widgets.VBox()
         self._note = widgets.HTML()
@@ -67,6 +69,19 @@ class AudioInput(HtmlFallback, widgets.VBox):
     def source(self) -> str:
         """Where `.audio` comes from, in words."""
         return self._chosen()[1]
+
+    @property
+    def way(self) -> str:
+        """Which input is chosen: "bundled clip", "microphone" or "upload a file"; set it as its button does."""
+        return self._way.value
+
+    @way.setter
+    def way(self, way: str) -> None:
+        self._way.value = way
+
+    def observe_way(self, callback: Callable[[object], object]) -> None:
+        """Call `callback(change)` when another input is chosen."""
+        self._way.observe(callback, names="value")
 
     def choose(self, name: str) -> None:
         """Choose a bundled clip, as its menu does.

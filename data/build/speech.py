@@ -136,10 +136,12 @@ def trim(waveform: np.ndarray, timing: Timing, lead: int, trail: int) -> tuple[n
     return cut, Timing(timing.phones, [lead, *timing.durations[1:-1], trail], timing.words), start
 
 
-def read(speaker: engine.Engine, item: Item, table: np.ndarray, speed: float) -> Take:
-    """Let a voice read one line and cut the silence at its ends."""
+def read(
+    speaker: engine.Engine, item: Item, table: np.ndarray, speed: float, prosody: np.ndarray | None = None
+) -> Take:
+    """Let a voice read one line and cut the silence at its ends; `prosody` may come from another table."""
     script = engine.script(item.text)
-    spoken = speaker.say(script, table, speed=speed)
+    spoken = speaker.say(script, table, prosody=prosody, speed=speed)
     timing = engine.timing(script, spoken.durations, spoken.waveform)
     draw = np.random.default_rng(seed_of(item.id))
     lead, trail = (int(draw.integers(low, high + 1)) for low, high in (LEAD_UNITS, TRAIL_UNITS))

@@ -11,7 +11,8 @@ A topic module has
 - `require()`: raises DataError where what it measures on is not here;
 - `material()`: fingerprint of the data that its ladder learns from and is measured on;
 - `rung_figures(model)`: what is measured of a rung of the ladder (where its recipe has rungs);
-- `card_figures(model)`: what is measured for the card of the checkpoint.
+- `card_figures(model)`: what is measured for the card of the checkpoint;
+- `CHECKPOINTS`: names of its checkpoints, where these are not the one that is called as the topic is.
 """
 
 from __future__ import annotations
@@ -38,3 +39,10 @@ def find(name: str) -> ModuleType:
     if name not in topics:
         raise ValueError(f"there is no topic {name!r}; there are {', '.join(topics)}")
     return topics[name]
+
+
+def of_checkpoint(name: str) -> ModuleType | None:
+    """The topic that measures a checkpoint, None where none does."""
+    topics = every()
+    owners = [topic for topic in topics.values() if name in getattr(topic, "CHECKPOINTS", ())]
+    return next(iter(owners), topics.get(name))

@@ -1,0 +1,113 @@
+"""The recogniser's stream by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from course_utils.decoding.greedy import GreedyDecoder
+from course_utils.models.recognition import Heard, RecogniserConfig, RecogniserNetwork
+from course_utils.models.recognition_streams import RecogniserStream, steps_of
+
+
+class Unrolled(nn.Module):
+    """One chunk of a stream, its state a plain row of tensors, which is all that ONNX knows."""
+
+    def __init__(self, model: RecogniserNetwork, chunk: int):
+        super().__init__()
+        self.model, self.chunk = model, chunk
+        self.parts = 2 if model.config.heads else 1  # what a block remembers
+
+    def flat(self, state: tuple) -> list[torch.Tensor]:
+        """Steps seen, recent frames, and what each block remembers, one after the other."""
+        seen, recent, blocks = state
+        return [seen, recent, *(tensor for block in blocks for tensor in block)]
+
+    def forward(self, log_mel: torch.Tensor, *state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """log_mel (1, 2 chunk, 80) and the row -> log-probabilities (1, chunk, units + 1) and the next row."""
+        seen, recent, *rest = state
+        blocks = [tuple(rest[i : i + self.parts]) for i in range(0, len(rest), self.parts)]
+        heard = self.model(log_mel, (seen, recent, blocks), self.chunk)
+        return heard.units, *self.flat(heard.state)
+
+
+def to_onnx(model: RecogniserNetwork, path: str | Path, chunk_ms: int = 160) -> Path:
+    """Write a stream's step of `chunk_ms` as an ONNX file: (log_mel, state) -> (units, next state).
+
+    The chunk and the configuration, the units with it, are in the file's metadata.
+
+    Raises:
+        ValueError: `chunk_ms` is no multiple of 32 from 32 to 640.
+    """
+    import onnx
+
+    step = Unrolled(model, steps_of(chunk_ms)).eval()
+    state = [tensor.clone() for tensor in step.flat(model.initial_state())]  # blocks share theirs
+    names = [f"state_{i}" for i in range(len(state))]
+    example = torch.zeros(1, 2 * step.chunk, state[1].shape[2]), *state
+    torch.onnx.export(
+        step, example, str(path), input_names=["log_mel", *names],
+        output_names=["units", *(f"next_{name}" for name in names)], opset_version=17, dynamo=False,
+    )  # fmt: skip
+    written = onnx.load(path)
+    facts = {"chunk_ms": str(chunk_ms), "config": json.dumps(asdict(model.config))}
+    onnx.helper.set_model_props(written, facts)
+    onnx.save(written, path)
+    return Path(path)
+
+
+class OnnxNetwork:
+    """An ONNX file in the place of the network: called in the same way, but no torch computes in it.
+
+    Raises:
+        ValueError: not a file that `to_onnx` has written.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+            facts = self.session.get_modelmeta().custom_metadata_map
+            self.config, self.chunk_ms = (
+                RecogniserConfig(**json.loads(facts["config"])),
+                int(facts["chunk_ms"]),
+            )
+        except Exception as error:  # the runtime has a type of its own for each
+            raise ValueError(f"{path} is no recogniser that `to_onnx` has written: {error}") from error
+        self.config.units = tuple(self.config.units)
+
+    def decoder(self) -> GreedyDecoder:
+        """What makes text of the probabilities."""
+        return GreedyDecoder(self.config.units)
+
+    def initial_state(self) -> tuple:
+        """Arrays of zeros, as many as the file asks for."""
+        kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+        return tuple(np.zeros(one.shape, kinds[one.type]) for one in self.session.get_inputs()[1:])
+
+    def __call__(self, log_mel: torch.Tensor, state: tuple, chunk: int) -> Heard:
+        """Whole chunks log_mel (1, frames, 80) -> `Heard`, of which only units and state are filled."""
+        names, units = [one.name for one in self.session.get_inputs()], []
+        for frames in np.split(log_mel.numpy(), log_mel.shape[1] // (2 * chunk), 1):
+            one, *state = self.session.run(None, dict(zip(names, (frames, *state), strict=True)))
+            units.append(one)
+        return Heard(torch.from_numpy(np.concatenate(units, 1)), None, None, tuple(state))
+
+
+class OnnxRecogniserStream(RecogniserStream):
+    """`RecogniserStream` by ONNX Runtime, greedy: no torch computes in it but the log-mel's Fourier transform.
+
+    Of a recogniser of phrases it writes the phones, as words of their own: the graph is not in the file.
+    """
+
+    def __init__(self, path: str | Path, pause: float = 0.8, threads: int = 1):
+        network = OnnxNetwork(path, threads)
+        super().__init__(network, network.chunk_ms, pause)
