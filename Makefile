@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install -q -c requirements.lock
 NBVAL := -p tests.nbval_plugin --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
   --nbval-kernel-startup-timeout=120 --timeout=1300
 
-.PHONY: lab setup test check models scoreboard lock wheelhouse clean help
+.PHONY: lab setup test check book models scoreboard lock wheelhouse clean help
 
 lab: $(LAB)  ## open the course in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -30,6 +30,10 @@ check: $(DEV)  ## lint, and whatever is derived is fresh
 	$(BIN)/python -m data.build.report --check
 	$(BIN)/python -m data.build.real --check
 	$(BIN)/course scoreboard --check
+
+book: $(LAB)  ## execute every notebook once and build the web edition in book/_build/html (needs npm once)
+	@$(BIN)/python -c "import myst_nb, nbclient, sphinx, sphinx_book_theme" 2>/dev/null || $(PIP) -e ".[book]"
+	$(BIN)/python -m book.build
 
 models: $(LAB)  ## train every shipped checkpoint again (hours with a GPU, else days)
 	$(BIN)/course train --all
@@ -58,7 +62,7 @@ $(LAB): pyproject.toml requirements.lock
 	@touch $(LAB)
 
 $(DEV): $(LAB)
-	$(PIP) -e ".[dev]"
+	$(PIP) -e ".[dev,book]"
 	@touch $(DEV)
 
 clean:  ## remove the environment

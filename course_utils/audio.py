@@ -42,6 +42,7 @@ __all__ = [
     "resample",
     "save",
     "shared_gain",
+    "tag",
     "to_float",
     "to_mono",
 ]
@@ -83,20 +84,33 @@ def load(source: Source, max_seconds: float | None = None) -> np.ndarray:
     return resample(check(mix_down(samples, name), name), sample_rate, SAMPLE_RATE)
 
 
-def save(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
+def save(
+    path: str | os.PathLike, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE, comment: str = ""
+) -> Path:
     """Write a waveform; the ending of `path` says the format (wav, flac, ogg, opus, mp3).
 
     Values beyond -1 and 1 are refused rather than clipped, because clipping is heard and not seen. A file that is
-    there already is replaced once the new one is complete.
+    there already is replaced once the new one is complete. `comment` is a line that stays in the file, for example
+    "synthetic speech"; `tag` reads it.
 
     Raises:
-        AudioError: the peak is above full scale, the format is unknown or does not take this sample rate, or the
-            place can not be written.
+        AudioError: the peak is above full scale, the format is unknown, does not take this sample rate or has no room
+            for a comment, or the place can not be written.
     """
     waveform = _within_full_scale(waveform)
-    with audio_files.SoundWriter(path, sample_rate) as file:
+    with audio_files.SoundWriter(path, sample_rate, comment=comment) as file:
         file.write(waveform)
     return Path(path)
+
+
+def tag(source: Source) -> str:
+    """The comment that stands in a sound file, as `save` writes it; "" where there is none.
+
+    Raises:
+        AudioError: missing, or not audio.
+    """
+    with audio_files.SoundReader(source) as reader:
+        return reader.comment
 
 
 def _within_full_scale(waveform: np.ndarray) -> np.ndarray:

@@ -31,6 +31,8 @@ BLOCK_SECONDS = 2.0
 """So much of a file is decoded at once."""
 
 ENDINGS = ".wav, .flac, .ogg, .opus or .mp3"
+LONGEST_COMMENT = 1000
+"""Characters of a comment in a file."""
 
 
 def name_of(source: Source) -> str:
@@ -100,6 +102,7 @@ class SoundReader:
             raise
         self.sample_rate, self.channels = self._file.samplerate, self._file.channels
         self.format, self.subtype = self._file.format, self._file.subtype
+        self.comment = self._file.comment
 
     @property
     def frames(self) -> int | None:
@@ -380,10 +383,11 @@ class SoundWriter:
         channels: how many.
         formats: (format, subtype) in the words of libsndfile, the first that can be written is taken. Left out:
             what the ending of `target` says.
+        comment: a line that is kept in the file, for example what made it; `audio.tag` reads it.
 
     Raises:
         AudioError: no such folder, not a file that may be replaced, no format that takes this rate and these
-            channels, or a full disk (here, from `write`, and at the end).
+            channels, no room for a comment in it, or a full disk (here, from `write`, and at the end).
     """
 
     def __init__(
@@ -392,8 +396,9 @@ class SoundWriter:
         sample_rate: float,
         channels: int = 1,
         formats: list[tuple[str, str | None]] | None = None,
+        comment: str = "",
     ):
-        self.target = Path(target)
+        self.target, self._comment = Path(target), _line(comment)
         rate = check_rate(sample_rate, whole=True)
         formats = formats or [format_of(self.target)]
         # A link stays a link, and the file it leads to is replaced.
@@ -406,6 +411,8 @@ class SoundWriter:
             raise self._failure(error) from error
         try:
             self._file = self._first(formats, rate, channels)
+            if self._comment:
+                self._put_comment()
         except BaseException:
             self._drop()
             raise
@@ -466,6 +473,14 @@ class SoundWriter:
             f"({getattr(reason, 'error_string', reason)}); .wav takes every rate and number of channels"
         ) from reason
 
+    def _put_comment(self) -> None:
+        try:
+            self._file.comment = self._comment  # first, because it stands before the sound in most formats
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"can not write {self.target}: {self._file.format} has no room for the comment {self._comment!r}; use {ENDINGS}"
+            ) from error
+
     def _check_place(self) -> None:
         target, place = self.target, self._place
         if not place.parent.is_dir():
@@ -523,6 +538,22 @@ def put(file: soundfile.SoundFile, samples: np.ndarray) -> None:
     """Write samples in pieces: libsndfile overflows its stack when Vorbis gets some minutes at once."""
     for start in range(0, len(samples), 2**16):
         file.write(samples[start : start + 2**16])
+
+
+def _line(comment: str) -> str:
+    """A comment as it will be read again, or what is wrong with it: beyond ASCII each format does as it likes."""
+    if not isinstance(comment, str):
+        raise AudioError(f"expected a comment as text, got {type(comment).__name__}")
+    if comment and (
+        not (comment.isascii() and comment.isprintable())
+        or comment != comment.strip()
+        or len(comment) > LONGEST_COMMENT
+    ):
+        raise AudioError(
+            f"expected a comment of one line of at most {LONGEST_COMMENT} printable ASCII characters without spaces around it, got "
+            f"{len(comment)} characters: {comment[:40]!r}"
+        )
+    return comment
 
 
 def reason_of(error: Exception) -> str:

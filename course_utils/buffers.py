@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,7 +56,8 @@ class JitterBuffer:
     """Numbered packets that come late, twice, in another order or never; one leaves at every tick of a clock.
 
     Packet n leaves at tick n + `delay`. `counts` says how many were "lost" (not there: zeros), "late" (of those,
-    came after all), "doubled", "refused" (came when `room` packets waited) and "kept".
+    came after all), "doubled", "refused" (came when `room` packets waited, or would not leave within `delay` + `room`
+    ticks: a wrong number must not take a place for ever) and "kept".
     """
 
     def __init__(self, size: int, delay: int, room: int = 256):
@@ -71,7 +73,8 @@ class JitterBuffer:
         packet, number = check(packet, "packet"), whole_number(number, "number")
         if len(packet) != self.size:
             raise ValueError(f"packet {number}: expected {self.size} samples, got {len(packet)}")
-        known, full = number < self.next or number in self.waiting, len(self.waiting) >= self.room
+        known = number < self.next or number in self.waiting
+        full = len(self.waiting) >= self.room or number - self.next >= self.delay + self.room
         fate = "late" if number in self.missed else "doubled" if known else "refused" if full else "kept"
         self.counts[fate] += 1
         if fate == "late":
@@ -88,3 +91,47 @@ class JitterBuffer:
             self.counts["lost"] += 1
             self.missed.append(number)
         return np.zeros(self.size, np.float32), False
+
+
+def read_live(
+    cost_ms: Sequence[float], room: int, policy: str = "overwrite", block_ms: float = 10.0
+) -> tuple[list[float], list[tuple[int, float, float]]]:
+    """A reader that computes `cost_ms` for each block, and a writer with a block every `block_ms`, by a simulated clock.
+
+    A full ring of `room` blocks overwrites the oldest ("overwrite"), is emptied but for the newest ("skip"), or lets the
+    writer wait ("wait"). Returns when each block arrived, and (number, begin, end) of those that were computed, in ms.
+    """
+    ring, now, free, arrived, done = RingBuffer(room), 0.0, 0.0, [], []
+    for _ in cost_ms:
+        now += block_ms
+        while len(ring) and (free < now or (policy == "wait" and len(ring) == room)):
+            if policy == "skip" and len(ring) == room:
+                ring.read(room - 1)
+            number, _ = ring.read(1)
+            begin = max(free, arrived[number])
+            free = begin + cost_ms[len(done)]
+            done.append((number, begin, free))
+            now = max(now, begin)  # only a writer that waits is held up
+        arrived.append(now)
+        ring.write(np.zeros(1))
+    return arrived, done
+
+
+def play_out(
+    packets: np.ndarray, sent: Sequence[int], arrival: Sequence[float], delay: int, tick_ms: float = 20.0
+) -> tuple[np.ndarray, int]:
+    """What leaves a `JitterBuffer` that waits for `delay` packets: samples (time,), and how many packets were silent.
+
+    `packets` (count, size) were sent as the numbers `sent`, and arrived at the times `arrival` in ms.
+    """
+    jitter, parts, sent, arrival = (
+        JitterBuffer(packets.shape[1], delay),
+        [],
+        np.array(sent),
+        np.array(arrival),
+    )
+    for tick in range(len(packets) + delay):
+        for number in sent[(arrival > tick_ms * (tick - 1)) & (arrival <= tick_ms * tick)]:
+            jitter.push(number, packets[number])
+        parts.append(jitter.pull()[0])
+    return np.concatenate(parts[delay:]), jitter.counts["lost"]

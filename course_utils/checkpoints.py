@@ -25,6 +25,15 @@ ENTRIES = {"module": str, "class": str, "config": dict, "parameters": int, "sha2
 # Where a model may come from. Importing a module runs it, so no other module is imported for a file's sake.
 MODULES = re.compile(r"course_utils\.(models|text)\.[a-z]\w*")
 NAMES = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
+STORED = {32: "float32", 16: "float16", 8: "int8"}
+"""What config.json says of numbers of so many bits; a file without the entry holds float32 or float16."""
+SMALL = 4096
+"""Tensors of fewer numbers are never stored with 8 bits: they are a small part of any file."""
+IN_8_BITS = (
+    "Stored: matrices as int8 with one float16 step for each row, everything else as float16 "
+    "(`checkpoints.save(..., bits=8)`)."
+)
+"""What the card of such a checkpoint says."""
 
 
 class CheckpointError(RuntimeError):
@@ -128,20 +137,58 @@ def _build(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> torch.
     return model
 
 
-def _tensors(model: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
+def _in_8_bits(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """int8 of a tensor (rows, ...) and a float16 step for each row: no number moves by more than half a step."""
+    largest = rows.float().abs().flatten(1).amax(1)
+    step = (largest / 127).half()
+    # One float16 further up where the step was rounded down, or 127 of them would not reach the largest number.
+    step = (step.view(torch.int16) + (127 * step.float() < largest)).to(torch.int16).view(torch.float16)
+    wide = (
+        step.float().clamp(min=2.0**-24).view(-1, *[1] * (rows.ndim - 1))
+    )  # the step of a row of zeros is 0
+    return (rows.float() / wide).round().clamp(-127, 127).to(torch.int8), step
+
+
+def _as_float32(tensors: dict[str, torch.Tensor], stored: str | None) -> dict[str, torch.Tensor]:
+    """The tensors of a model from those of a file: floats as float32, and int8 times the steps of its rows."""
+    steps = {key: f"{key}.scale" for key in tensors if f"{key}.scale" in tensors} if stored == "int8" else {}
+    found = {}
+    for key, value in tensors.items():
+        if key in steps:
+            step = tensors[steps[key]]
+            if value.dtype != torch.int8 or step.dtype != torch.float16 or step.shape != value.shape[:1]:
+                raise ValueError(
+                    f"{key} is {value.dtype} {tuple(value.shape)} and its scale {step.dtype} {tuple(step.shape)}, "
+                    "expected int8 and one float16 for each row"
+                )
+            value = value.float() * step.float().view(-1, *[1] * (value.ndim - 1))
+        if key not in steps.values():
+            found[key] = value.float() if value.is_floating_point() else value
+    return found
+
+
+def _tensors(model: torch.nn.Module, bits: int) -> dict[str, torch.Tensor]:
     """What is stored of a model, on the CPU and each in memory of its own; all of it finite."""
     tensors = {}
     for key, value in model.state_dict().items():
         if not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{key} is {type(value).__name__}, and only tensors can be stored")
-        stored = value.half() if half and value.is_floating_point() else value
-        if not torch.isfinite(stored).all():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{key} has values that are no number or infinite: the training went wrong")
+        parts = {key: value.half() if bits < 32 and value.is_floating_point() else value}
+        if bits == 8 and value.is_floating_point() and value.ndim > 1 and value.numel() >= SMALL:
+            parts[key], parts[f"{key}.scale"] = _in_8_bits(value)
+        if not all(torch.isfinite(part).all() for part in parts.values()):
+            end = "float16 ends at 65504" if len(parts) == 1 else "8 bits end at 127 x 65504"
+            raise CheckpointError(f"{key} reaches {value.abs().max():.4g}, and {end}: save it with bits=32")
+        if twice := parts.keys() & tensors.keys():
             raise CheckpointError(
-                f"{key} reaches {value.abs().max():.4g}, and float16 ends at 65504: save it with half=False"
-                if torch.isfinite(value).all()
-                else f"{key} has values that are no number or infinite: the training went wrong"
+                f"{twice.pop()} is a tensor of the model and the scale of another: save it with bits=16"
             )
-        tensors[key] = stored.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors |= {
+            name: part.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, part in parts.items()
+        }
     return tensors
 
 
@@ -154,7 +201,7 @@ def _described(model: torch.nn.Module, config: Any, facts: dict[str, Any]) -> di
             "class in course_utils.models (`course export` writes it there). To keep the weights for yourself: "
             "safetensors.torch.save_model(model, 'mine.safetensors')"
         )
-    if reserved := ENTRIES.keys() & facts.keys():
+    if reserved := {*ENTRIES, "stored"} & facts.keys():
         raise CheckpointError(f"{', '.join(sorted(reserved))} of config.json is written by `save` itself")
     try:
         if _model_class(kind.__module__, kind.__qualname__) is not kind:
@@ -182,7 +229,14 @@ def _described(model: torch.nn.Module, config: Any, facts: dict[str, Any]) -> di
 
 
 def save(
-    name: str | Path, model: torch.nn.Module, config: Any, card: str, *, half: bool = False, **facts: Any
+    name: str | Path,
+    model: torch.nn.Module,
+    config: Any,
+    card: str,
+    *,
+    bits: int = 32,
+    half: bool = False,
+    **facts: Any,
 ) -> Path:
     """Write a model so that a break in the middle leaves the old one whole.
 
@@ -193,8 +247,12 @@ def save(
         model: what to save; its class is in `course_utils.models` and has `from_config`.
         config: dataclass or dict that builds the model again; "module" and "class" are added.
         card: the model card in Markdown: data, seed, steps, machine, time, metrics, limits.
-        half: store float tensors as float16.
-        facts: further entries for config.json, for example metrics.
+        bits: of a stored float: 32, 16 (float16) or 8: matrices and kernels of at least `SMALL` numbers as int8 with
+            a float16 step for each row (output channel): a number moves by at most half a step, 1/254 of the
+            row's largest; the rest as float16. The card says so, and config.json: "stored": "int8".
+        half: the same as `bits=16`.
+        facts: further entries for config.json, for example metrics. `parts={"vocoder": "vocoder"}` says that the
+            attribute `vocoder` is the checkpoint of that name: it is not stored again, and `load` loads it, too.
 
     Returns:
         the folder written.
@@ -202,12 +260,17 @@ def save(
     Raises:
         CheckpointError: what could not be loaded again: a class of a notebook, a configuration that does not
             build the model or is not JSON, weights that are not finite (in float16); or the disk refuses.
+        ValueError: `bits` is another number.
     """
+    bits = min(bits, 16) if half else bits
+    if bits not in STORED:
+        raise ValueError(f"bits: expected {', '.join(map(str, STORED))}, got {bits!r}")
     target, document = _place(name), _described(model, config, facts)
-    tensors, card = _tensors(model, half), card.rstrip() + "\n"
+    tensors, card = _tensors(model, bits), card.rstrip() + (f"\n\n{IN_8_BITS}\n" if bits == 8 else "\n")
+    document["stored"] = STORED[bits]
     with torch.random.fork_rng(devices=[]):  # a new model draws its weights
         try:
-            _build(document, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+            _build(document, _as_float32(tensors, document["stored"]))
         except CheckpointError as error:
             raise CheckpointError(
                 f"this model could not be loaded again: {error}; correct `config`"
@@ -218,7 +281,7 @@ def save(
             weights = Path(temporary) / "model.safetensors"
             safetensors.save_file(tensors, weights)
             document["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
-            document = {key: document[key] for key in [*ENTRIES, *facts]}
+            document = {key: document[key] for key in [*ENTRIES, "stored", *facts]}
             text = json.dumps(document, indent=1)
             (Path(temporary) / "config.json").write_text(text + "\n", encoding="utf-8")
             (Path(temporary) / "README.md").write_text(card, encoding="utf-8")
@@ -257,13 +320,15 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         weights = (target / "model.safetensors").read_bytes()
         if hashlib.sha256(weights).hexdigest() != document["sha256"]:
             raise ValueError("the weights do not have the checksum of config.json")
-        tensors = safetensors.load(weights)
+        if (stored := document.get("stored")) not in (None, *STORED.values()):
+            raise ValueError(f"'stored' in config.json is {stored!r}, expected {', '.join(STORED.values())}")
+        tensors = _as_float32(safetensors.load(weights), stored)
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(
             f"checkpoint {target.name!r} is damaged ({error}); restore it with `git checkout -- data/checkpoints` "
             f"or train it again with `course train {target.name}`"
         ) from error
-    return document, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    return document, tensors
 
 
 def _usable(device: Any) -> str:
@@ -296,4 +361,32 @@ def load(name: str | Path, device: Any = "cpu") -> torch.nn.Module:
             f"checkpoint {str(name)!r} can not be used: {error}. The model was changed, renamed or moved since: restore "
             f"both with git, or train it again with `course train {_place(name).name}`"
         ) from error
+    for attribute, part in _parts(name, document, model, device).items():
+        vars(model)[attribute] = part  # not registered: its weights are a checkpoint of their own
     return model.to(device).eval()
+
+
+def _parts(
+    name: str | Path, document: dict[str, Any], model: torch.nn.Module, device: str
+) -> dict[str, torch.nn.Module]:
+    """The checkpoints that belong to a model, by its attributes that wait for them."""
+    wanted, found = document.get("parts", {}), {}
+    if not isinstance(wanted, dict):
+        raise CheckpointError(
+            f"checkpoint {str(name)!r}: 'parts' in config.json is {wanted!r}, expected names"
+        )
+    for attribute, other in wanted.items():
+        if getattr(model, attribute, "") is not None:
+            raise CheckpointError(
+                f"checkpoint {str(name)!r}: 'parts' names {attribute!r}, and a {type(model).__name__} has no place of this "
+                "name that is empty (None)"
+            )
+        try:
+            if "parts" in read(other)[0]:  # it could be this one
+                raise CheckpointError(f"{other!r} has parts itself")
+            found[attribute] = load(other, device)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"checkpoint {str(name)!r} needs {other!r} as its {attribute}: {error}"
+            ) from error
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from course_utils import paths
 
 PACKAGE = paths.PACKAGE
+NOT_FOLLOWED = ("shipped",)
 
 
 def digest(*parts: Any) -> str:
@@ -44,7 +45,7 @@ def code(module: str, *names: str) -> str:
     found: dict[tuple[str, str], str] = {}
     while wanted:
         place = wanted.pop()
-        if place in found:
+        if place in found or place[0] in NOT_FOLLOWED:
             continue
         home = _read(place[0])
         found[place], used = home.meaning(place[1])
@@ -57,9 +58,12 @@ class _Module:
     name: str
     defined: dict[str, list[ast.stmt]]
     imported: dict[str, tuple[str, str | None]]  # name here: (module of the course, name there or None)
+    known: dict[str, tuple[str, list]] = field(default_factory=dict, compare=False, repr=False)  # `meaning`
 
     def meaning(self, name: str) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
         """Digest of a definition, and the names that it uses, each with the attributes asked of it."""
+        if name in self.known:
+            return self.known[name]
         statements = self.defined[name]
         nodes = [node for statement in statements for node in _walk(statement)]
         used = {
@@ -67,7 +71,8 @@ class _Module:
             for node in nodes
             if isinstance(node, ast.Name) and (node.id in self.defined or node.id in self.imported)
         }
-        return digest([_meaning(statement) for statement in statements]), sorted(used)
+        self.known[name] = digest([_meaning(statement) for statement in statements]), sorted(used)
+        return self.known[name]
 
 
 def _attributes(name: str, nodes: list[ast.AST]) -> list[str]:
@@ -141,12 +146,16 @@ def _stamp(module: str) -> int:
 
 def _read(module: str) -> _Module | None:
     path = _file(module)
-    return _parse(path.read_text(encoding="utf-8"), module, path.name == "__init__.py") if path else None
+    if path is None:
+        return None
+    state = path.stat()
+    return _parse(path, (state.st_mtime_ns, state.st_size), module)
 
 
-@lru_cache(maxsize=512)
-def _parse(source: str, module: str, is_package: bool) -> _Module:
-    tree = ast.parse(source)
+@lru_cache(maxsize=1024)
+def _parse(path: Path, _state: tuple[int, int], module: str) -> _Module:
+    is_package = path.name == "__init__.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     defined: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
         for name in _defines(statement):

@@ -16,11 +16,11 @@ LAYERS = (
     ("paths",),
     ("shipped", "fingerprint", "checkpoints"),
     ("waveform", "buffers", "audio_files"),
-    ("audio", "features", "text", "metrics", "noise", "music", "decoding"),
+    ("audio", "features", "text", "metrics", "noise", "music", "ngram", "decoding", "pitch", "synthesis"),
     ("data",),
     ("plotting", "tables", "training", "streaming", "device"),
     ("models",),
-    ("recipes", "recognition_onnx"),
+    ("recipes", "enhancement_onnx", "recognition_onnx", "references", "speaker_onnx", "tts_onnx", "cloning"),
     ("peers", "checks", "widgets"),
     ("record",),
     ("commands", "cli", "doctor", "install", "export", "layers"),
@@ -30,7 +30,7 @@ LAYERS = (
 APART = ("peers", "checks", "widgets")
 """Never imported by each other."""
 
-MODELS_USE = ("models", "waveform", "features", "text", "music", "decoding")
+MODELS_USE = ("models", "waveform", "features", "text", "music", "decoding", "synthesis")
 """A model file runs with torch and numpy alone, so it imports nothing else of the course."""
 
 BEGIN, END = "<!-- imports:begin -->", "<!-- imports:end -->"

@@ -151,12 +151,15 @@ def spectrograms(
     return picture
 
 
+def mel_row(hz: np.ndarray | float) -> np.ndarray:
+    """Where a frequency in Hz lies on the y-axis of `spectrograms`, in mel bands."""
+    low, high = features.hz_to_mel(np.array([features.F_MIN, features.F_MAX]))
+    return (features.hz_to_mel(hz) - low) / (high - low) * (features.N_MELS + 1) - 0.5
+
+
 def _hz_ticks(ax: Axes) -> None:
     hz = np.array([250, 500, 1000, 2000, 4000])
-    low, high = features.hz_to_mel(np.array([features.F_MIN, features.F_MAX]))
-    ax.set_yticks(
-        (features.hz_to_mel(hz) - low) / (high - low) * (features.N_MELS + 1) - 0.5, [str(h) for h in hz]
-    )
+    ax.set_yticks(mel_row(hz), [str(h) for h in hz])
 
 
 def curves(
@@ -177,6 +180,20 @@ def curves(
     return picture
 
 
+def intervals(
+    lines: Mapping[str, Sequence[Sequence[float]]], x: Sequence[float], xlabel: str, ylabel: str, alt: str
+) -> Picture:
+    """Lines over `x` with bars: for each name and x a (mean, low, high); the lines stand a little apart."""
+    picture, (ax,) = figure(alt=alt)
+    for k, (name, rows) in enumerate(lines.items()):
+        middle, low, high = np.array(rows).T
+        at = np.asarray(x) * 1.03**k
+        ax.errorbar(at, middle, [middle - low, high - middle], marker="o", capsize=3, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return picture
+
+
 def chain(boxes: Sequence[str], alt: str, highlight: int | None = None) -> Picture:
     """Boxes with arrows from each to the next; the one at the place `highlight` has the second colour."""
     picture, (ax,) = figure(alt=alt, size=(12, 1.3))
@@ -187,6 +204,33 @@ def chain(boxes: Sequence[str], alt: str, highlight: int | None = None) -> Pictu
         if i:
             ax.annotate("", (i - 0.4, 0), (i - 0.6, 0), arrowprops={"arrowstyle": "->", "color": "0.5"})
     ax.set(xlim=(-0.5, len(boxes) - 0.5), ylim=(-1, 1))
+    ax.axis("off")
+    return picture
+
+
+def joined(inputs: Mapping[str, str], path: Sequence[str], alt: str, highlight: int | None = None) -> Picture:
+    """Boxes on the left, each with its shape, that all lead into a path of boxes to the right of them.
+
+    Args:
+        inputs: shape, or another short remark, by the name of the input.
+        path: texts of the boxes that follow.
+        alt: text alternative.
+        highlight: the place in `path` of the box that has the second colour.
+    """
+    picture, (ax,) = figure(alt=alt, size=(12, 0.5 * len(inputs) + 0.4))
+    middle, arrow = (len(inputs) - 1) / 2, {"arrowstyle": "->", "color": "0.5"}
+    style = {"facecolor": "white", "edgecolor": "C0", "boxstyle": "round"}
+    for row, (name, shape) in enumerate(inputs.items()):
+        ax.text(1.15, row, f"{name}  {shape}", ha="right", va="center", fontsize=8, bbox=style)
+        ax.annotate("", (1.58, middle), (1.25, row), arrowprops=arrow)
+    for i, text in enumerate(path):
+        colour = "C1" if i == highlight else "C0"
+        ax.text(
+            i + 2, middle, text, ha="center", va="center", fontsize=8, bbox={**style, "edgecolor": colour}
+        )
+        if i:
+            ax.annotate("", (i + 1.6, middle), (i + 1.4, middle), arrowprops=arrow)
+    ax.set(xlim=(-0.5, len(path) + 1.5), ylim=(len(inputs) - 0.5, -0.5))
     ax.axis("off")
     return picture
 
@@ -214,6 +258,94 @@ def heatmap(
     ax.grid(visible=False)
     if yticks is not None:
         ax.set_yticks(range(len(yticks)), list(yticks))
+    return picture
+
+
+def mark(picture: Picture, times: Sequence[float], labels: Sequence[str] = (), **line: Any) -> Picture:
+    """Draw vertical lines at `times` into the first axes of a spectrogram, with labels beside them."""
+    line = {"color": "white", "linewidth": 0.8, **line}
+    for time in times:
+        picture.axes[0].axvline(time, **line)
+    for time, label in zip(times, labels, strict=False):
+        picture.axes[0].text(time, 72, f" {label}", color=line["color"], fontsize=8)
+    return picture
+
+
+def point_out(
+    picture: Picture,
+    notes: Mapping[str, tuple[float, float, float, float]],
+    axis: int = 0,
+    log_mel: bool = False,
+    colour: str = "black",
+) -> Picture:
+    """Arrows with a few words to the parts of a picture that matter; gives the same picture back.
+
+    Args:
+        picture: any picture of this module.
+        notes: by their words, (x, y) of the part that is meant and (x, y) of the words, in units of the axes.
+        axis: which of its axes.
+        log_mel: the axes are of `spectrograms`, and every y is in Hz.
+        colour: of arrows and words; "white" on a spectrogram.
+    """
+    ax = picture.axes[axis]
+    for words, (x, y, at_x, at_y) in notes.items():
+        y, at_y = (float(mel_row(y)), float(mel_row(at_y))) if log_mel else (y, at_y)
+        ax.annotate(
+            words, (x, y), (at_x, at_y), color=colour, fontsize=8, ha="center", va="center",
+            arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.2},
+        )  # fmt: skip
+    return picture
+
+
+def graph(places: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str, str]], alt: str) -> Picture:
+    """Boxes at their places, with arrows from one to another: a map of what needs what.
+
+    Args:
+        places: (column, row) of each box by its text; a text may have several lines.
+        arrows: (from, to), each the first word of a box.
+        alt: text alternative.
+    """
+    columns, rows = zip(*places.values(), strict=True)
+    picture, (ax,) = figure(alt=alt, size=(10, 1.2 + 0.9 * (max(rows) - min(rows))))
+    by_word = {text.split()[0]: place for text, place in places.items()}
+    for start, end in arrows:
+        look = {"arrowstyle": "->", "color": "0.6", "shrinkA": 40, "shrinkB": 52}
+        ax.annotate("", by_word[end], by_word[start], arrowprops=look)
+    for text, (x, y) in places.items():
+        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": "C0"}
+        ax.text(x, y, text, ha="center", va="center", bbox=box)
+    ax.set(xlim=(min(columns) - 0.5, max(columns) + 0.5), ylim=(min(rows) - 0.4, max(rows) + 0.4))
+    ax.axis("off")
+    return picture
+
+
+def latencies(
+    spoken: Sequence[tuple[str, float, float]], shown: Sequence[tuple[int, str, float]],
+    spans: Mapping[str, tuple[float, float]], alt: str,
+) -> Picture:  # fmt: skip
+    """When words were said and when they came to stand, with arrows between, and other spans of time above.
+
+    Args:
+        spoken: (word, start, end) in seconds.
+        shown: (place in `spoken`, word, second from which it stands).
+        spans: (start, end) in seconds by their name.
+        alt: text alternative.
+    """
+    picture, (ax,) = figure(size=(9, 3.4), alt=alt)
+    for word, start, end in spoken:
+        ax.barh(3, end - start, left=start, height=0.5, color="C0", alpha=0.5, edgecolor="white")
+        ax.text((start + end) / 2, 3, word, ha="center", va="center", fontsize=8)
+    for place, word, stands in shown:
+        ax.annotate(
+            "", (stands, 1.3), (spoken[place][2], 2.75), arrowprops={"arrowstyle": "->", "color": "C3"}
+        )
+        ax.text(stands, 1.1, word, ha="center", va="top", fontsize=8)
+    for row, (name, (start, end)) in enumerate(spans.items()):
+        y = 4.6 - 0.45 * row
+        ax.plot([start, end], [y, y], color="black", linewidth=3)
+        ax.text(end + 0.02, y, f"{name}: {1000 * (end - start):.0f} ms", va="center", fontsize=8)
+    ax.text(spoken[0][2], 1.7, "emission delay", color="C3", fontsize=8, ha="right")
+    ax.set(xlabel="time (s)", ylim=(0.4, 5), yticks=[1, 3], yticklabels=["shown", "spoken"])
     return picture
 
 
@@ -291,4 +423,103 @@ def bars(
     ax.invert_yaxis()
     ax.set_xlabel(xlabel)
     ax.margins(x=0.12)
+    return picture
+
+
+def alignments(
+    tables: Mapping[str, tuple[np.ndarray, Sequence[int]]], true_ends: Sequence[float], alt: str
+) -> Picture:
+    """How well each frame fits each phone, with the path that was found and the true one, dotted.
+
+    Args:
+        tables: shades (phones, frames) from 0 to 1 and durations (phones,) in frames, by title.
+        true_ends: where each phone really ends (phones,), in frames.
+        alt: text alternative.
+    """
+    picture, axes = figure(1, len(tables), alt=alt, size=(12, 3.2), sharey=True)
+    for ax, (title, (shades, durations)) in zip(axes, tables.items(), strict=True):
+        ax.imshow(shades, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+        for ends, look in ((np.cumsum(durations), "C1"), (np.asarray(true_ends), "k:")):
+            ax.step(np.r_[0, ends] - 0.5, [*range(len(ends)), len(ends) - 1], look, where="post")
+        ax.set(title=title, xlabel="frame", ylabel="phone of the text")
+    return picture
+
+
+def histograms(
+    values: Mapping[str, np.ndarray], xlabel: str, ylabel: str, alt: str, edges: Sequence[float]
+) -> Picture:
+    """How often values fall between `edges`, as outlines; what is larger counts in the last bar."""
+    picture, (ax,) = figure(alt=alt)
+    for name, some in values.items():
+        ax.hist(
+            np.clip(some, edges[0], edges[-1] - 1e-6), bins=edges, histtype="step", linewidth=1.5, label=name
+        )
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return picture
+
+
+def scatter(
+    groups: Mapping[str, np.ndarray],
+    xlabel: str,
+    ylabel: str,
+    alt: str,
+    styles: Mapping[str, str] | None = None,
+) -> Picture:
+    """Points (n, 2) of each group; `styles` gives matplotlib's short form of colour and marker, as "C0x"."""
+    picture, (ax,) = figure(alt=alt, size=(7, 4))
+    for name, points in groups.items():
+        ax.plot(*np.asarray(points).reshape(-1, 2).T, (styles or {}).get(name, "o"), label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return picture
+
+
+def arrows(numbers: Mapping[str, complex], alt: str, wide: str | None = None) -> Picture:
+    """Complex numbers as arrows from the origin, one unit as long to the right as up.
+
+    Args:
+        numbers: by their name in the legend.
+        alt: text alternative.
+        wide: the name of the arrow that is drawn wide, so that another on top of it does not hide it.
+    """
+    picture, (ax,) = figure(alt=alt, size=(8, 3.2))
+    for i, (name, z) in enumerate(numbers.items()):
+        look = {
+            "arrowstyle": "->",
+            "color": f"C{i}",
+            "lw": 7 if name == wide else 2,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        }
+        ax.annotate("", (z.real, z.imag), (0, 0), arrowprops=look)
+        ax.plot([0, z.real], [0, z.imag], color=f"C{i}", linewidth=0.1, label=name)
+    for line in ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5)).get_lines():
+        line.set_linewidth(2)
+    ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
+    ax.margins(0.15)
+    return picture
+
+
+def gains(
+    masks: Mapping[str, np.ndarray], seconds: float, alt: str, top_khz: float = 4.0, label: str = "gain"
+) -> Picture:
+    """Gains (frames, bins) from 0 (dark) to 1 (bright) beside each other, over time and frequency.
+
+    Args:
+        masks: by title; the bins go from 0 Hz to half the sample rate.
+        seconds: duration of what they belong to.
+        alt: text alternative.
+        top_khz: the highest frequency shown.
+        label: what the shades are.
+    """
+    picture, axes = figure(1, len(masks), alt=alt, size=(4.5 * len(masks), 2.8), sharey=True)
+    extent = (0, seconds, 0, features.SAMPLE_RATE / 2000)
+    for ax, (title, mask) in zip(axes, masks.items(), strict=True):
+        image = ax.imshow(
+            np.asarray(mask).T, origin="lower", aspect="auto", extent=extent, vmin=0, vmax=1, cmap="magma"
+        )
+        ax.set(title=title, xlabel="time (s)", ylim=(0, top_khz))
+    axes[0].set_ylabel("frequency (kHz)")
+    picture.figure.colorbar(image, ax=axes, label=label, pad=0.01)
     return picture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,9 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from course_utils import metrics
+from course_utils.decoding.graph import WordGraph
 from course_utils.decoding.greedy import GreedyDecoder
+from course_utils.decoding.stream import RecogniserStream, steps_of
 from course_utils.models.recognition import Heard, RecogniserConfig, RecogniserNetwork
-from course_utils.models.recognition_streams import RecogniserStream, steps_of
+from course_utils.models.recognition_streams import Recogniser
+from course_utils.models.recognition_words import PhraseConfig, PhraseRecogniser
+from course_utils.paths import SAMPLE_RATE
 
 
 class Unrolled(nn.Module):
@@ -39,7 +46,7 @@ class Unrolled(nn.Module):
 def to_onnx(model: RecogniserNetwork, path: str | Path, chunk_ms: int = 160) -> Path:
     """Write a stream's step of `chunk_ms` as an ONNX file: (log_mel, state) -> (units, next state).
 
-    The chunk and the configuration, the units with it, are in the file's metadata.
+    The chunk and the configuration are in the file's metadata, of a recogniser of phrases with its words and grammar.
 
     Raises:
         ValueError: `chunk_ms` is no multiple of 32 from 32 to 640.
@@ -56,6 +63,10 @@ def to_onnx(model: RecogniserNetwork, path: str | Path, chunk_ms: int = 160) -> 
     )  # fmt: skip
     written = onnx.load(path)
     facts = {"chunk_ms": str(chunk_ms), "config": json.dumps(asdict(model.config))}
+    if isinstance(model, PhraseRecogniser):
+        words = {key: value for key, value in asdict(model.phrases).items() if key != "network"}
+        grammar = [[round(value, 4) for value in row] for row in model.grammar.tolist()]
+        facts |= {"phrases": json.dumps(words), "grammar": json.dumps(grammar)}
     onnx.helper.set_model_props(written, facts)
     onnx.save(written, path)
     return Path(path)
@@ -83,10 +94,14 @@ class OnnxNetwork:
         except Exception as error:  # the runtime has a type of its own for each
             raise ValueError(f"{path} is no recogniser that `to_onnx` has written: {error}") from error
         self.config.units = tuple(self.config.units)
+        self.phrases = PhraseConfig(**json.loads(facts["phrases"])) if "phrases" in facts else None
+        if self.phrases:
+            self.vocabulary = tuple(dict.fromkeys(self.phrases.words))
+            self.grammar = torch.tensor(json.loads(facts["grammar"]))
 
-    def decoder(self) -> GreedyDecoder:
-        """What makes text of the probabilities."""
-        return GreedyDecoder(self.config.units)
+    def decoder(self) -> GreedyDecoder | WordGraph:
+        """What makes text of the probabilities: the graph of words, where the file holds words."""
+        return PhraseRecogniser.decoder(self) if self.phrases else GreedyDecoder(self.config.units)
 
     def initial_state(self) -> tuple:
         """Arrays of zeros, as many as the file asks for."""
@@ -103,11 +118,29 @@ class OnnxNetwork:
 
 
 class OnnxRecogniserStream(RecogniserStream):
-    """`RecogniserStream` by ONNX Runtime, greedy: no torch computes in it but the log-mel's Fourier transform.
+    """`RecogniserStream` by ONNX Runtime: no torch computes in it but the log-mel's Fourier transform.
 
-    Of a recogniser of phrases it writes the phones, as words of their own: the graph is not in the file.
+    Of a recogniser of phrases it writes words by the graph; any other is greedy, without a language model.
     """
 
     def __init__(self, path: str | Path, pause: float = 0.8, threads: int = 1):
         network = OnnxNetwork(path, threads)
         super().__init__(network, network.chunk_ms, pause)
+
+
+def compare(model: Recogniser, waveform: np.ndarray, chunk_ms: int = 160) -> dict[str, float]:
+    """Real-time factors of PyTorch and ONNX Runtime on a waveform (time,), both greedy, by the median and the slowest chunks."""
+    streams, size = {"PyTorch": model.stream(chunk_ms)}, chunk_ms * SAMPLE_RATE // 1000
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter announces its successor
+        streams["ONNX"] = OnnxRecogniserStream(to_onnx(model, Path(folder) / "model.onnx", chunk_ms))
+        found = {}
+        for name, stream in streams.items():
+            stream.decoder = GreedyDecoder(model.config.units)
+            times = metrics.chunk_times(stream.push, waveform, size)
+            found |= {
+                f"RTF, {name}": times["median_ms"] / chunk_ms,
+                f"{name}, p99": times["p99_ms"] / chunk_ms,
+            }
+        del streams, stream  # the file is open as long as they are, and Windows would not remove it
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from course_utils import paths
+
+PACKED = ("manifest.json", "speech/index.jsonl", "speech/pairs.jsonl", "real/index.jsonl")
+"""Tables that the repository holds as NAME.xz; the manifest and those who read them know their content alone."""
 
 
 class DataError(RuntimeError):
@@ -40,19 +44,37 @@ def root() -> Path:
 def shipped_files(folder: Path) -> list[str]:
     """All files below `folder` that the manifest has to name, as relative paths with slashes, sorted.
 
-    Left out: the scripts in build/, texts for people (*.md), hidden files, and what is being written.
+    Left out: the scripts in build/, texts for people (*.md), hidden files, and what is being written. A packed table
+    (*.jsonl.xz) is named without the .xz: the manifest describes its content.
     """
-    found = []
+    found = set()
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
         if (
             path.is_file()
-            and relative.parts[0] not in ("build", "manifest.json")
+            and relative.parts[0] not in ("build", "manifest.json", "manifest.json.xz")
             and not any(part.startswith((".", "__")) for part in relative.parts)
             and path.suffix not in (".md", ".tmp", ".part")
         ):
-            found.append(relative.as_posix())
+            name = relative.as_posix()
+            found.add(name.removesuffix(".xz") if name.endswith(".jsonl.xz") else name)
     return sorted(found)
+
+
+def content(folder: Path, file: str) -> bytes:
+    """The bytes of a file below `folder`; those of a table or a text (*.json, *.jsonl, *.txt) may be packed, in a file with .xz at the end.
+
+    Raises:
+        OSError: there is no such file, it can not be read, or it can not be unpacked.
+    """
+    path = folder / file
+    packed = path.with_name(f"{path.name}.xz")
+    if path.suffix not in (".json", ".jsonl", ".txt") or not packed.exists():
+        return path.read_bytes()
+    try:
+        return lzma.decompress(packed.read_bytes())
+    except lzma.LZMAError as error:
+        raise OSError(f"{packed.name} can not be unpacked ({error})") from error
 
 
 # --- the manifest --------------------------------------------------------------------------------------
@@ -78,13 +100,13 @@ def manifest() -> Manifest:
     Raises:
         DataError: it is missing or can not be read.
     """
-    path = root() / "manifest.json"
+    path = root() / "manifest.json.xz"
     try:
         stat = path.stat()
         return _parse(path, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is missing, so no file can be checked. Restore it with `git checkout -- data/manifest.json`; "
+            f"{path} is missing, so no file can be checked. Restore it with `git checkout -- data/manifest.json.xz`; "
             "for data that you built yourself, write it with `python -m data.build.manifest --data FOLDER`"
         ) from error
     except OSError as error:
@@ -93,13 +115,13 @@ def manifest() -> Manifest:
 
 @lru_cache(maxsize=8)
 def _parse(path: Path, _time: int, _size: int) -> Manifest:
-    content = path.read_bytes()
+    text = content(path.parent, "manifest.json")
     with sound_rows("manifest.json"):
-        files = json.loads(content)["files"]
+        files = json.loads(text)["files"]
         for file, entry in files.items():
             if not (isinstance(entry["bytes"], int) and isinstance(entry["sha256"], str)):
                 raise ValueError(f"size and checksum of {file} are not a number and a text")
-    return Manifest(files, hashlib.sha256(content).hexdigest()[:16])
+    return Manifest(files, hashlib.sha256(text).hexdigest()[:16])
 
 
 # --- files ---------------------------------------------------------------------------------------------
@@ -107,8 +129,9 @@ def _parse(path: Path, _time: int, _size: int) -> Manifest:
 
 def damaged(file: str, why: str) -> DataError:
     """The error to raise for a shipped file, with the way to restore it."""
+    stored = f"{file}.xz" if file in PACKED else file
     return DataError(
-        f"data/{file} is damaged or missing: {why}. Restore it with `git checkout -- data/{file}` (the files "
+        f"data/{file} is damaged or missing: {why}. Restore it with `git checkout -- data/{stored}` (the files "
         "are in the repository itself; Git LFS is not used)"
     )
 
@@ -137,30 +160,30 @@ def read(file: str) -> bytes:
             "run `python -m data.build.manifest`"
         )
     try:
-        content = (root() / file).read_bytes()
+        found = content(root(), file)
     except FileNotFoundError as error:
         raise damaged(file, "there is no such file") from error
     except OSError as error:
         raise damaged(file, str(error)) from error
-    if len(content) != entry["bytes"]:
-        raise damaged(file, f"it has {len(content)} bytes, expected {entry['bytes']}")
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+    if len(found) != entry["bytes"]:
+        raise damaged(file, f"it has {len(found)} bytes, expected {entry['bytes']}")
+    if hashlib.sha256(found).hexdigest() != entry["sha256"]:
         raise damaged(file, "its content does not match its checksum")
-    return content
+    return found
 
 
 def read_json(file: str) -> Any:
     """What a JSON file of the manifest holds. Raises DataError like `read`."""
-    content = read(file)
+    text = read(file)
     with sound_rows(file):
-        return json.loads(content)
+        return json.loads(text)
 
 
 def read_json_lines(file: str) -> list[Any]:
     """What each line of a JSON-lines file of the manifest holds. Raises DataError like `read`."""
-    content = read(file)
+    text = read(file)
     with sound_rows(file):
-        return [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+        return [json.loads(line) for line in text.decode("utf-8").splitlines() if line.strip()]
 
 
 def problems() -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tracemalloc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -172,3 +174,43 @@ def _check_finite(samples: np.ndarray, what: str, offset: int, rate: int) -> Non
     if not finite.all():
         place = (offset + int(np.argmin(finite))) / rate
         raise AudioError(f"{what} at {place:.3f} s is not a finite number; cut that out first")
+
+
+def in_chunks(stream: Stream, waveform: np.ndarray, sizes: int | Sequence[int]) -> np.ndarray:
+    """All that comes out (time,) when a waveform (time,) goes through a stream in chunks.
+
+    Args:
+        stream: a fresh one; it is used up.
+        waveform: (time,) at the rate of the stream.
+        sizes: samples of each chunk, or of several in turn, of which some may be 0.
+
+    Raises:
+        ValueError: chunks with which the waveform would never end.
+    """
+    sizes = [sizes] if isinstance(sizes, int) else list(sizes)
+    if min(sizes, default=0) < 0 or sum(sizes) < 1:
+        raise ValueError(f"sizes: expected samples of chunks, 0 or more and not all 0, got {sizes}")
+    parts, position = [], 0
+    for size in itertools.cycle(sizes):
+        if position >= len(waveform):
+            break
+        parts.append(stream.push(waveform[position : position + size]))
+        position += size
+    return np.concatenate([*parts, stream.finish()])
+
+
+def memory_held(stream: Stream, waveform: np.ndarray, times: int, chunk: int = 16000) -> list[float]:
+    """KiB that Python and numpy hold more than before, after each of `times` passes of a waveform through a stream.
+
+    What the stream gives out is thrown away. The weights of a network do not count.
+    """
+    held = []
+    tracemalloc.start()
+    try:
+        for _ in range(times):
+            for start in range(0, len(waveform), chunk):
+                stream.push(waveform[start : start + chunk])
+            held.append(tracemalloc.get_traced_memory()[0] / 1024)
+    finally:
+        tracemalloc.stop()
+    return held

@@ -302,3 +302,47 @@ def test_minutes_of_vorbis_do_not_end_python(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "long.ogg")], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+# --- what a file says of itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "opus", "mp3", "aiff", "caf"])
+def test_a_comment_is_read_as_it_was_written_and_the_sound_stays_the_same(tmp_path, ending):
+    waveform = (0.1 * np.sin(np.arange(8000) / 5)).astype(np.float32)
+    plain = audio.save(tmp_path / f"plain.{ending}", waveform)
+    for said in ("synthetic speech: voice 'f01', 100 %", "x" * 1000):
+        marked = audio.save(tmp_path / f"marked.{ending}", waveform, comment=said)
+        assert audio.tag(marked) == said and audio.tag(marked.read_bytes()) == said
+        assert np.array_equal(audio.load(marked), audio.load(plain))
+    assert audio.tag(plain) == ""
+
+
+def test_a_comment_survives_what_a_stream_writes_piece_by_piece(tmp_path):
+    with audio_files.SoundWriter(tmp_path / "a.flac", 16000, comment="piece by piece") as writer:
+        for _ in range(30):
+            writer.write(np.zeros(16000, np.float32))
+    assert audio.tag(tmp_path / "a.flac") == "piece by piece"
+    assert len(audio.load(tmp_path / "a.flac")) == 30 * 16000
+
+
+@pytest.mark.parametrize("ending", ["au", "w64"])
+def test_a_format_without_room_for_a_comment_says_so_and_writes_nothing(tmp_path, ending):
+    with pytest.raises(audio.AudioError, match=r"no room for the comment 'hello'; use \.wav"):
+        audio.save(tmp_path / f"a.{ending}", np.zeros(100, np.float32), comment="hello")
+    assert not list(tmp_path.iterdir())
+    audio.save(tmp_path / f"a.{ending}", np.zeros(100, np.float32))
+
+
+@pytest.mark.parametrize(
+    "comment", ["two\nlines", "a\0b", " x", "x" * 1001, None, 3, b"bytes", "\ud800", "für"]
+)
+def test_a_comment_that_would_not_be_read_as_it_is_written_is_refused(tmp_path, comment):
+    with pytest.raises(audio.AudioError, match="expected a comment"):
+        audio.save(tmp_path / "a.wav", np.zeros(100, np.float32), comment=comment)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_comment_in_no_known_letters_is_read_as_far_as_it_goes(tmp_path):
+    content = audio.save(tmp_path / "a.wav", np.zeros(100, np.float32), comment="ABCDEF").read_bytes()
+    assert audio.tag(content.replace(b"ABCDEF", b"AB\xff\xfeEF")).startswith("AB")

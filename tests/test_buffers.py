@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.buffers import JitterBuffer, RingBuffer
-from course_utils.decoding.growing import GrowingBuffer, LocalAgreement, agreed
+from course_utils.buffers import JitterBuffer, RingBuffer, play_out, read_live
+from course_utils.decoding.growing import (
+    GrowingBuffer,
+    LocalAgreement,
+    agreed,
+    first_shown,
+    flicker,
+    hypotheses,
+)
 from course_utils.decoding.partial import Partial
 from course_utils.waveform import AudioError
 
@@ -153,6 +160,16 @@ def test_a_sender_that_runs_ahead_is_refused_instead_of_filling_the_memory():
         jitter.push(number, numbered(number, 1))
     assert len(jitter.waiting) == 4 and jitter.counts["refused"] == 6
     assert [jitter.pull()[1] for _ in range(6)] == [True] * 4 + [False] * 2 and jitter.counts["lost"] == 2
+
+
+def test_numbers_far_ahead_take_no_room_from_those_that_come_next():
+    jitter = JitterBuffer(1, delay=2, room=3)
+    for number in (10**9, 5, 10**6):  # 5 would leave at the eighth tick, after delay and room
+        jitter.push(number, numbered(0, 1))
+    for number in (2, 1, 0):
+        jitter.push(number, numbered(number, 1))
+    assert jitter.counts == {"refused": 3, "kept": 3}
+    assert [jitter.pull()[1] for _ in range(6)] == [False, False, True, True, True, False]
 
 
 def test_a_jitter_buffer_keeps_no_trace_of_what_was_lost_long_ago():
@@ -322,3 +339,28 @@ def test_a_finished_stream_takes_no_more_sound():
 def test_the_time_between_decodings_is_above_zero(every_s):
     with pytest.raises(ValueError, match="every_s: expected seconds above 0"):
         GrowingBuffer(spell, every_s)
+
+
+def test_a_slow_reader_loses_what_the_policy_says():
+    costs = [1.0] * 3 + [55.0] + [1.0] * 12
+    _, done = read_live(costs, room=3)
+    assert [number for number, *_ in done][3:6] == [3, 6, 7], "two blocks were overwritten"
+    _, waited = read_live(costs, room=3, policy="wait")
+    assert [number for number, *_ in waited] == list(range(len(waited)))
+    _, skipped = read_live([12.0] * 30, room=3, policy="skip")
+    assert max(np.diff([number for number, *_ in skipped])) >= 2
+
+
+def test_packets_in_time_are_played_as_they_were_sent():
+    packets = np.arange(30, dtype=np.float32).reshape(10, 3)
+    whole, lost = play_out(packets, range(10), 20.0 * np.arange(10), delay=1)
+    assert lost == 0 and np.array_equal(whole, packets.ravel())
+    late, lost = play_out(packets, range(10), 20.0 * np.arange(10) + 70 * (np.arange(10) == 4), delay=1)
+    assert lost == 1 and not late[12:15].any() and np.array_equal(late[15:], packets.ravel()[15:])
+
+
+def test_hypotheses_flicker_and_the_first_that_has_a_word():
+    shown = [["one"], ["one", "too"], ["one", "two"], ["one", "two"]]
+    assert flicker(shown) == 0.5 and first_shown(shown) == [0, 2]
+    heard = hypotheses(lambda waveform: "word " * (len(waveform) // 16_000), np.zeros(40_000, np.float32))
+    assert [len(words) for words in heard] == [1, 2, 2, 2]

@@ -89,6 +89,145 @@ def test_half_precision_is_half_the_size_and_loads_as_float32(saved):
     torch.testing.assert_close(again.layer.weight, model.layer.weight, atol=1e-3, rtol=1e-3)
 
 
+# --- 8 bits --------------------------------------------------------------------------------------------
+
+
+class Wide(torch.nn.Module):
+    """Large and small matrices, a kernel, and integers of its own."""
+
+    __module__ = MODULE
+
+    def __init__(self):
+        super().__init__()
+        self.matrix, self.small = torch.nn.Linear(64, 96), torch.nn.Linear(8, 3)
+        self.kernel = torch.nn.Conv1d(16, 32, 9)
+        self.register_buffer("codes", torch.arange(-100, 100, dtype=torch.int8).repeat(30).view(60, 100))
+        self.register_buffer("row", torch.rand(5000))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+
+@pytest.fixture
+def wide(course, monkeypatch):
+    sys.modules[MODULE].Wide = Wide
+    return Wide(), course / "wide"
+
+
+def in_8_bits(model, name="wide"):
+    checkpoints.save(name, model, {}, "A card.", bits=8)
+    return checkpoints.read(name)[1]
+
+
+def assert_half_a_step(found, rows):
+    """Within half of a 127th of each row's largest number, a little more for the step's own rounding."""
+    step = rows.abs().flatten(1).amax(1) / 127
+    assert ((found - rows).abs().flatten(1) <= 0.502 * step[:, None]).all()
+
+
+def test_8_bits_move_a_number_by_half_a_step_of_its_row_at_most(wide):
+    model, folder = wide
+    with torch.no_grad():
+        model.matrix.weight *= 10 ** torch.linspace(-2, 6, 96)[:, None]
+    found = in_8_bits(model)
+    for name in ("matrix.weight", "kernel.weight"):
+        assert found[name].dtype == torch.float32
+        assert_half_a_step(found[name], model.state_dict()[name])
+    stored = safetensors.torch.load_file(folder / "model.safetensors")
+    assert stored["matrix.weight"].dtype == torch.int8
+    assert stored["matrix.weight.scale"].dtype == torch.float16 and stored["matrix.weight.scale"].shape == (
+        96,
+    )
+    assert stored["matrix.weight"].abs().amax(1).ge(126).all()  # every row uses all of its range
+
+
+def test_8_bits_touch_neither_what_is_small_nor_integers(wide):
+    model, folder = wide
+    in_8_bits(model)
+    stored = safetensors.torch.load_file(folder / "model.safetensors")
+    assert {key for key in stored if key.endswith(".scale")} == {"matrix.weight.scale", "kernel.weight.scale"}
+    assert stored["small.weight"].dtype == stored["matrix.bias"].dtype == stored["row"].dtype == torch.float16
+    assert torch.equal(checkpoints.load("wide").codes, model.codes)
+
+
+def test_a_checkpoint_of_8_bits_says_so(wide):
+    in_8_bits(wide[0])
+    assert checkpoints.read("wide")[0]["stored"] == "int8"
+    assert checkpoints.IN_8_BITS in (wide[1] / "README.md").read_text()
+    checkpoints.save("wide", wide[0], {}, "A card.", half=True)
+    assert checkpoints.read("wide")[0]["stored"] == "float16"
+    assert (wide[1] / "README.md").read_text() == "A card.\n"
+
+
+def test_rows_of_zeros_and_rows_smaller_than_any_step_survive_8_bits(wide):
+    with torch.no_grad():
+        wide[0].matrix.weight[0], wide[0].matrix.weight[1:3] = 0, 1e-9
+        wide[0].matrix.weight[2, 0] = 1e-6
+    found = in_8_bits(wide[0])["matrix.weight"]
+    assert (found[:2] == 0).all()
+    torch.testing.assert_close(
+        found[2], wide[0].matrix.weight[2], rtol=0, atol=2**-25
+    )  # half of the least step
+
+
+def test_8_bits_reach_further_than_float16_but_not_everywhere(wide):
+    model = wide[0]
+    with torch.no_grad():
+        model.matrix.weight[3, 3] = 8e6
+        assert in_8_bits(model)["matrix.weight"][3, 3] == pytest.approx(8e6, rel=1e-3)
+        model.matrix.weight[3, 3] = 9e6
+    with pytest.raises(CheckpointError, match=r"matrix.weight reaches 9e\+06.*127 x 65504.*bits=32"):
+        in_8_bits(model, "new")
+    assert not (wide[1].parent / "new").exists()
+
+
+def test_a_name_that_a_scale_would_take_is_refused(wide):
+    model = wide[0]
+    model._register_state_dict_hook(
+        lambda _, state, *__: state.update({"kernel.weight.scale": torch.ones(1)})
+    )
+    with pytest.raises(CheckpointError, match=r"kernel.weight.scale is a tensor of the model.*bits=16"):
+        in_8_bits(model)
+    assert not wide[1].exists()
+
+
+@pytest.mark.parametrize("bits", [4, 0, "8", None])
+def test_another_number_of_bits_is_refused(wide, bits):
+    with pytest.raises(ValueError, match="bits: expected 32, 16, 8"):
+        checkpoints.save("wide", wide[0], {}, "A card.", bits=bits)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t.update({"matrix.weight.scale": t["matrix.weight.scale"][1:]}), r"damaged.*one float16 for each row"),
+        (lambda t: t.update({"matrix.weight.scale": t["matrix.weight.scale"].float()}), "damaged.*one float16"),
+        (lambda t: t.update({"matrix.weight": t["matrix.weight"].int()}), "damaged.*expected int8"),
+        (lambda t: t.pop("matrix.weight.scale"), "does not fit Wide.*int8"),
+        (lambda t: t.pop("matrix.weight"), "does not fit Wide"),
+    ],
+    ids=["too few scales", "wide scales", "wide numbers", "no scale", "a scale of nothing"],
+)  # fmt: skip
+def test_scales_that_do_not_belong_to_their_rows_are_refused(wide, change, match):
+    in_8_bits(wide[0])
+    stored = safetensors.torch.load_file(wide[1] / "model.safetensors")
+    change(stored)
+    rewrite_weights(wide[1], safetensors.torch.save(stored))
+    with pytest.raises(CheckpointError, match=f"(?s){match}"):
+        checkpoints.load("wide")
+
+
+def test_a_kind_of_storage_that_nobody_knows_is_refused(wide):
+    in_8_bits(wide[0])
+    rewrite(wide[1], stored="int4")
+    with pytest.raises(CheckpointError, match=r"damaged.*'stored'.*'int4', expected float32, float16, int8"):
+        checkpoints.load("wide")
+    rewrite(wide[1], stored=["int8"])
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoints.load("wide")
+
+
 # --- loading -------------------------------------------------------------------------------------------
 
 
@@ -249,7 +388,7 @@ def test_facts_do_not_replace_what_loading_needs(course):
 @pytest.mark.parametrize(
     ("value", "half", "match"),
     [
-        (7e4, True, "layer.weight reaches 7e.04.*65504.*half=False"),
+        (7e4, True, "layer.weight reaches 7e.04.*65504.*bits=32"),
         (-7e4, True, "65504"),
         (float("nan"), False, "training went wrong"),
         (float("inf"), True, "training went wrong"),

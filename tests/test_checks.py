@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from course_utils import checks
 from course_utils.checks import core
@@ -74,6 +75,39 @@ def test_shapes_exceptions_and_wrong_types_are_explained():
     assert "Multiply by two." in EXERCISE.judge(lambda x: x + 1).message
 
 
+def test_an_exception_is_shown_with_the_line_of_the_learner_and_what_it_was_given():
+    def learner(x):
+        y = x * 2
+        return y + undefined  # noqa: F821
+
+    message = EXERCISE.judge(learner).message
+    assert "raised NameError: name 'undefined' is not defined in line" in message
+    assert "`return y + undefined  # noqa: F821`; it was given (array of shape (4,))" in message
+    assert "Multiply by two." not in message, "the way is no answer to a slip of the pen"
+
+
+def test_the_line_is_the_learner_s_own_where_a_library_raised():
+    message = EXERCISE.judge(lambda x: np.concatenate(x)).message
+    assert "in line" in message and "np.concatenate(x)" in message
+
+
+def test_too_few_arguments_are_explained():
+    assert "it was given (array of shape (4,))" in EXERCISE.judge(lambda: 1).message
+
+
+def test_hints_come_by_degrees_and_begin_anew_after_the_right_answer(capsys, monkeypatch):
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    exercise = core.Exercise(
+        "double", double, EXERCISE.inputs, "Multiply by two.", EXERCISE.mistakes, nudge="What is twice two?"
+    )
+    first, second, third = (exercise(np.square).message for _ in range(3))
+    assert "What is twice two?" in first and "squared" not in first
+    assert "You squared it." in second and "What is" not in second and "Multiply" not in second
+    assert "You squared it. The way: Multiply by two." in third and "solution()" in third
+    assert exercise(double)
+    assert "What is twice two?" in exercise(np.square).message
+
+
 def test_an_answer_that_changes_its_input_is_still_compared_with_the_right_one():
     def in_place(x):
         x *= 2
@@ -95,3 +129,59 @@ def test_a_wrong_answer_stops_only_where_it_must(monkeypatch, capsys):
 def test_a_quiz_needs_its_answer_among_the_choices():
     with pytest.raises(ValueError, match="not among the choices"):
         core.Question("?", {"a": "because"}, "b")
+
+
+def test_the_nucleus_may_be_written_in_torch_or_in_numpy():
+    def in_torch(p, top_p):
+        values, order = p.sort(descending=True)
+        values = torch.where(values.cumsum(0) - values < top_p, values, 0)
+        return torch.zeros_like(p).scatter(0, order, values / values.sum())
+
+    def in_numpy(p, top_p):
+        order = np.argsort(p)[::-1].copy()
+        kept = p.copy()
+        kept[order[np.cumsum(p[order]) - p[order] >= top_p]] = 0
+        return kept / kept.sum()
+
+    assert checks.nb02.nucleus.judge(in_torch)
+    assert checks.nb02.nucleus.judge(in_numpy)
+
+
+def test_a_nucleus_that_drops_the_crossing_token_hears_so_and_an_error_keeps_its_line():
+    def too_small(p, top_p):
+        values, order = p.sort(descending=True)
+        inside = values.cumsum(0) <= top_p
+        return torch.zeros_like(p).scatter(0, order[inside], values[inside] / values[inside].sum())
+
+    assert "crosses top_p" in checks.nb02.nucleus.judge(too_small).message
+    message = checks.nb02.nucleus.judge(lambda p, top_p: p.undefined).message
+    assert "AttributeError" in message and "p.undefined" in message
+
+
+def test_a_skew_with_loops_is_as_good():
+    def looped(scores):
+        steps, result = len(scores), torch.zeros_like(scores)
+        for i in range(steps):
+            for j in range(i + 1):
+                result[i, j] = scores[i, steps - 1 - (i - j)]
+        return result
+
+    assert checks.nb02.skew.judge(looped)
+
+
+def test_a_cap_of_sixteen_is_no_answer_to_held():
+    def capped(voice):
+        return np.minimum(checks.nb02.held.reference(voice), 16)
+
+    assert "16" in checks.nb02.held.judge(capped).message
+
+
+def test_a_rule_limits_what_is_composed_and_a_better_model_is_measured(capsys):
+    model = checks.nb02.recipe.Composer(checks.nb02.recipe.LESSON)
+    ruled = checks.nb02.composed_under(checks.nb02.no_crossing.reference, model, steps=6, count=2)
+    above, below = ruled[:, :, :-1], ruled[:, :, 1:]
+    assert ruled.shape == (2, 6, 4) and ((below <= above) | (above == 0)).all()
+    assert checks.nb02.better(None, 0.4).status == core.NOT_ATTEMPTED
+    assert "return the model" in checks.nb02.better({"loss": 1}, 0.4).message
+    assert "not yet" in checks.nb02.better(model, 0.4).message
+    assert checks.nb02.better(model, 10.0)

@@ -332,7 +332,7 @@ def test_a_build_that_was_stopped_goes_on_and_gives_the_same_files(builder, tmp_
     builder(tmp_path / "whole", whole)
     with pytest.raises(KeyboardInterrupt):
         builder(tmp_path / "stopped", HissingEngine(interrupt_at=21))
-    assert not (tmp_path / "stopped" / "speech" / "index.jsonl").exists()
+    assert not (tmp_path / "stopped" / "speech" / "index.jsonl.xz").exists()
     rest = HissingEngine()
     builder(tmp_path / "stopped", rest)
     assert 0 < rest.calls < whole.calls

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -147,11 +148,12 @@ def test_a_missing_data_folder_says_what_to_do(corpus, monkeypatch):
 
 
 def test_a_missing_or_damaged_manifest_says_what_to_do(corpus):
-    (corpus / "manifest.json").write_text("{")
-    with pytest.raises(data.DataError, match=r"manifest.json.*can not be read"):
-        data.speech()
-    (corpus / "manifest.json").unlink()
-    with pytest.raises(data.DataError, match=r"git checkout -- data/manifest.json"):
+    for damage in (lzma.compress(b"{"), b"{", b""):
+        (corpus / "manifest.json.xz").write_bytes(damage)
+        with pytest.raises(data.DataError, match=r"manifest.json.*can not be (read|unpacked)"):
+            data.speech()
+    (corpus / "manifest.json.xz").unlink()
+    with pytest.raises(data.DataError, match=r"git checkout -- data/manifest.json.xz"):
         data.speech()
 
 
@@ -190,11 +192,13 @@ def use_all() -> None:
 def test_a_spoilt_json_file_is_named_or_does_no_harm(corpus, mine, file):
     """Whatever stands in it, the answer is a DataError that says which file, or lists that can be used."""
     write_flac(mine / "fsdd" / "3_george_0.wav")
-    content = (corpus / file).read_text()
+    content = shipped.content(corpus, file).decode()
     refused = 0
     for broken in spoilt(content):
-        (corpus / file).write_text(broken)
-        if file != "manifest.json":
+        if file == "manifest.json":
+            (corpus / "manifest.json.xz").write_bytes(lzma.compress(broken.encode()))
+        else:
+            (corpus / file).write_text(broken)
             manifest.write(corpus)
         try:
             use_all()
@@ -223,16 +227,65 @@ def test_verify_is_silent_on_good_data_and_finds_strangers_and_bad_labels(corpus
     assert ["a word outside of its phones" in p for p in data.verify()] == [True]
 
 
+# --- packed tables -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packed(corpus):
+    """The index of the speech as a packed file in the place of the plain one."""
+    plain = corpus / "speech" / "index.jsonl"
+    file = plain.with_name("index.jsonl.xz")
+    file.write_bytes(lzma.compress(plain.read_bytes()))
+    plain.unlink()
+    return file
+
+
+def test_a_packed_table_is_read_like_a_plain_one_and_makes_nothing_stale(corpus):
+    before, clips = shipped.manifest(), data.speech()
+    plain = corpus / "speech" / "index.jsonl"
+    plain.with_name("index.jsonl.xz").write_bytes(lzma.compress(plain.read_bytes()))
+    plain.unlink()
+    manifest.write(corpus)
+    assert shipped.manifest() == before
+    shipped._parse.cache_clear()
+    assert data.speech() == clips and data.verify() == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"no archive" + content,
+        lambda content: content[:20] + bytes([content[20] ^ 255]) + content[21:],
+        lambda content: lzma.compress(b"another\n"),
+        lambda content: b"",
+    ],
+    ids=["truncated", "no archive", "flipped", "another", "empty"],
+)
+def test_a_damaged_packed_table_is_noticed(packed, damage):
+    packed.write_bytes(damage(packed.read_bytes()))
+    with pytest.raises(
+        data.DataError, match=r"data/speech/index.jsonl is damaged.*checkout -- data/speech/index.jsonl.xz"
+    ):
+        shipped.read("speech/index.jsonl")
+
+
+def test_a_missing_packed_table_is_missing(packed):
+    packed.unlink()
+    with pytest.raises(data.DataError, match=r"no such file.*index.jsonl.xz"):
+        shipped.read("speech/index.jsonl")
+
+
 # --- manifest ------------------------------------------------------------------------------------------
 
 
 def test_the_manifest_is_stable_sorted_and_leaves_out_what_is_not_shipped(corpus):
-    text = (corpus / "manifest.json").read_text()
+    text = shipped.content(corpus, "manifest.json")
     files = list(json.loads(text)["files"])
     assert files == sorted(files) and VICTIM in files
     assert not any(part in name for name in files for part in ("README", ".parts", "manifest", "build/"))
     manifest.write(corpus)
-    assert (corpus / "manifest.json").read_text() == text
+    assert shipped.content(corpus, "manifest.json") == text
 
 
 def test_the_manifest_check_fails_when_it_is_stale(corpus, capsys):
@@ -242,7 +295,9 @@ def test_the_manifest_check_fails_when_it_is_stale(corpus, capsys):
     assert f"changed: {VICTIM}" in capsys.readouterr().err
     assert manifest.main(["--data", str(corpus)]) == 0
     assert manifest.main(["--check", "--data", str(corpus)]) == 0
-    (corpus / "manifest.json").unlink()
+    (corpus / "manifest.json.xz").write_bytes(b"no table")
+    assert manifest.main(["--check", "--data", str(corpus)]) == 1
+    (corpus / "manifest.json.xz").unlink()
     assert manifest.main(["--check", "--data", str(corpus)]) == 1
 
 

@@ -13,24 +13,24 @@ from packaging.utils import canonicalize_name
 
 from tests.places import ROOT
 
-OURS = {"course_utils", "data", "tests", "lab", "conftest"}
+OURS = {"course_utils", "data", "tests", "lab", "conftest", "book"}
 # file or folder: the extras that whoever runs it has beside the dependencies
 WHO_HAS_WHAT = {
     "course_utils": set(),
     "course_utils/export.py": {"dev"},
     "notebooks": set(),
+    "book": {"book"},
     "data/build": {"judges"},
     "tests": {"peers", "judges", "dev"},
 }
 ELSEWHERE = {"music21": "data/build/chorales.py is run in an environment of its own"}
-OTHER_NAMES = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+OTHER_NAMES = {"markdown_it": "markdown-it-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 NEVER_IMPORTED = {
     "ipykernel": "JupyterLab starts it",
     "av": "faster-whisper needs it, and is installed without what it needs",
     "pytest-timeout": "the setting `timeout` of pytest",
     "ruff": "make check",
     "uv": "make lock",
-    "sphinx": "the web edition",
     "myst-nb": "the web edition",
     "sphinx-book-theme": "the web edition",
 }
@@ -50,7 +50,7 @@ def declared():
 def trees():
     """The syntax tree of every module and of every code cell, by the path of its file."""
     found = {}
-    for folder in ("course_utils", "data/build", "tests"):
+    for folder in ("course_utils", "data/build", "tests", "book"):
         for path in (ROOT / folder).rglob("*.py"):
             found[path.relative_to(ROOT).as_posix()] = [ast.parse(path.read_text(encoding="utf-8"))]
     transform = TransformerManager().transform_cell

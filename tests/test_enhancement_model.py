@@ -8,10 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils import enhancement_onnx as onnx
 from course_utils import features, metrics, noise
 from course_utils.models import enhancement
-from course_utils.models import enhancement_losses as losses
-from course_utils.models import enhancement_onnx as onnx
 from course_utils.recipes import enhancement as recipe
 from course_utils.record import mixtures
 
@@ -166,34 +165,34 @@ def test_two_streams_do_not_hear_each_other():
 
 def test_the_si_sdr_loss_is_the_metric_with_its_sign_turned():
     clean, estimate = speech_like(1.0), speech_like(1.0) * 0.5 + sound(16000, 4, 0.02)
-    loss = losses.si_sdr_loss(torch.from_numpy(estimate)[None], torch.from_numpy(clean)[None])
+    loss = recipe.si_sdr_loss(torch.from_numpy(estimate)[None], torch.from_numpy(clean)[None])
     assert float(loss) == pytest.approx(-metrics.si_sdr(estimate, clean), abs=0.01)
 
 
 def test_the_snr_loss_also_asks_for_the_volume():
     clean = torch.from_numpy(speech_like(1.0))[None]
-    assert float(losses.snr_loss(clean, clean)) == pytest.approx(-30, abs=0.1)
-    assert float(losses.snr_loss(0.5 * clean, clean)) == pytest.approx(-6, abs=0.1)
+    assert float(recipe.snr_loss(clean, clean)) == pytest.approx(-30, abs=0.1)
+    assert float(recipe.snr_loss(0.5 * clean, clean)) == pytest.approx(-6, abs=0.1)
     estimate = clean + torch.from_numpy(sound(16000, 4, 0.03))
     plain = metrics.snr(estimate[0].numpy(), clean[0].numpy())
-    assert float(losses.snr_loss(estimate, clean)) == pytest.approx(-plain, abs=0.3)
+    assert float(recipe.snr_loss(estimate, clean)) == pytest.approx(-plain, abs=0.3)
 
 
 def test_the_losses_of_a_perfect_estimate_are_the_smallest():
     clean = torch.from_numpy(speech_like(1.0))[None]
     worse = clean + torch.from_numpy(sound(16000, 2, 0.01))
     for loss in (
-        losses.waveform_loss,
-        losses.compressed_loss,
-        losses.si_sdr_loss,
-        losses.snr_loss,
-        losses.combined_loss,
+        recipe.waveform_loss,
+        recipe.compressed_loss,
+        recipe.si_sdr_loss,
+        recipe.snr_loss,
+        recipe.combined_loss,
         recipe.stoi_loss,
         recipe.shipped_loss,
     ):
         assert loss(clean, clean) < loss(worse, clean) < loss(10 * worse.flip(-1), clean)
-    assert losses.waveform_loss(clean, clean) == losses.compressed_loss(clean, clean) == 0
-    assert float(losses.waveform_loss(clean + 0.25, clean)) == pytest.approx(0.25)
+    assert recipe.waveform_loss(clean, clean) == recipe.compressed_loss(clean, clean) == 0
+    assert float(recipe.waveform_loss(clean + 0.25, clean)) == pytest.approx(0.25)
 
 
 def test_the_compressed_loss_is_what_its_formula_says():
@@ -204,7 +203,7 @@ def test_the_compressed_loss_is_what_its_formula_says():
         powers.append(np.abs(spectrum) ** 0.3 * np.exp(1j * np.angle(spectrum)))
     a, b = powers
     expected = 0.3 * np.mean(np.abs(a - b) ** 2) + 0.7 * np.mean((np.abs(a) - np.abs(b)) ** 2)
-    loss = losses.compressed_loss(*(torch.from_numpy(x)[None] for x in (estimate, clean)))
+    loss = recipe.compressed_loss(*(torch.from_numpy(x)[None] for x in (estimate, clean)))
     assert float(loss) == pytest.approx(expected, rel=1e-3)
 
 
@@ -219,12 +218,12 @@ def test_the_stoi_loss_goes_with_the_library_and_has_no_volume():
     assert float(recipe.stoi_loss(0.1 * noisy, clean)) == pytest.approx(as_loss[0], abs=1e-4)
 
 
-@pytest.mark.parametrize("distance", [losses.combined_loss, recipe.shipped_loss])
+@pytest.mark.parametrize("distance", [recipe.combined_loss, recipe.shipped_loss])
 @pytest.mark.parametrize("clean", ["silence", "speech"])
 def test_training_on_silence_gives_finite_gradients(clean, distance):
     model = small().train()
     target = torch.zeros(2, 8000) if clean == "silence" else torch.from_numpy(sound(16000)).view(2, 8000)
-    loss = losses.loss_fn(model, (torch.zeros(2, 8000), target), distance)
+    loss = recipe.loss_fn(model, (torch.zeros(2, 8000), target), distance)
     loss.backward()
     assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in model.parameters())
 
@@ -234,11 +233,8 @@ def test_training_on_silence_gives_finite_gradients(clean, distance):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = onnx.to_onnx(MODEL, folder / "float.onnx")
-        return path, onnx.quantise(path, folder / "int8.onnx")
+    files = onnx.write_both(MODEL, tmp_path_factory.mktemp("onnx"))
+    return files["float32"], files["int8"]
 
 
 def streamed(stream, waveform, chunk=700):

@@ -206,3 +206,18 @@ def test_a_summary_gives_intervals_over_voices_and_leaves_out_what_is_not_finite
         mixtures.summarise(rows, "age")
     with pytest.raises(ValueError, match="nothing to summarise"):
         mixtures.summarise([])
+
+
+def test_the_means_of_doing_nothing_are_those_of_the_mixtures(own):
+    assert mixtures.means(np.copy, own[:5])["si_sdr"] == pytest.approx(5.0, abs=0.3), "-5 to 15 dB"
+
+
+def test_the_yardstick_has_four_clips_of_five_noises_at_5_db_and_real_ones_come_first():
+    yardstick = mixtures.Yardstick()
+    assert list(yardstick.pairs) == ["real", "white", "hum", "fan", "babble"]
+    assert {len(pairs) for pairs in yardstick.pairs.values()} == {4}
+    assert yardstick.gains(np.copy) == dict.fromkeys(yardstick.pairs, 0.0)
+    told = yardstick.gains(lambda noisy, clean: clean + 0.01 * noisy, told=True)
+    assert min(told.values()) > 30
+    table = yardstick.table({"nothing": dict.fromkeys("ab", 0.0), "one": {"a": 1.0, "b": 3.0}}, "one")
+    assert "2.0" in str(table) and "nothing" not in str(table)

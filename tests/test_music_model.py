@@ -422,3 +422,27 @@ def test_the_checkpoint_is_surprised_by_bach_in_random_order():
     assert np.mean([composer.nll(music.shuffled(g)) for g in grids]) > 2 * np.mean(
         [composer.nll(g) for g in grids]
     )
+
+
+def test_one_thing_changes_between_whole_steps_and_longer_windows(monkeypatch):
+    seen = {}
+
+    def fit(model, batches, *_, **options):
+        seen[options["title"]] = type(model), model.config, batches.length, batches.count, options["ema"]
+        return None
+
+    monkeypatch.setattr(recipe.training, "fit", fit)
+    for rung in ("features", "chords", "longer", "intervals", "averaged"):
+        recipe.train_rung(rung, 0)
+    assert seen["chords"][2:] == seen["features"][2:] == (64, 6, None), "the same windows"
+    assert seen["longer"][1] == seen["chords"][1] and seen["longer"][2:] == (192, 8, None), "the same network"
+    assert seen["intervals"][2:] == seen["longer"][2:] and seen["intervals"][1].intervals
+    assert not seen["longer"][1].intervals and seen["averaged"][:4] == seen["intervals"][:4]
+
+
+def test_a_rung_is_measured_on_what_it_has_learnt():
+    piece = data.chorales("valid")[:1]
+    torch.manual_seed(0)
+    short, whole = recipe.ShortComposer(SMALL).eval(), Composer(SMALL).eval()
+    assert recipe.nats(short, piece) == recipe.windowed_nats(short, piece)
+    assert recipe.nats(whole, piece) == pytest.approx(whole.nll(piece[0].pitches, (piece[0].steps_per_bar, piece[0].pickup_steps)))  # fmt: skip

@@ -42,6 +42,27 @@ def test_a_roll_works_on_a_page_without_a_kernel():
     assert data["text/plain"].startswith("PianoRoll(")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        PianoRoll,
+        lambda _: ComposerExplorer(Parrot(), steps=8),
+        lambda _: HarmoniserExplorer(Parrot(), "C5 D5"),
+    ],
+)
+def test_no_widget_is_empty_on_a_page_without_a_kernel(make):
+    data, _ = make(GRID)._repr_mimebundle_()
+    page = data["text/html"]
+    assert "<svg" in page and "<rect" in page, "the picture"
+    assert 'src="data:audio/mpeg' in page, "the sound"
+    assert re.search(r"<small>[^<]*\d+ notes in", page), "the words"
+
+
+def test_a_page_says_what_the_controls_stood_on():
+    assert "temperature 1, top_p 0.95, seed 0" in ComposerExplorer(Parrot(), steps=8).fallback_html()
+    assert "C5 C5 D5 D5" in HarmoniserExplorer(Parrot(), "C5 D5").fallback_html()
+
+
 def test_onsets_split_a_repeated_note():
     onsets = np.zeros_like(GRID)
     onsets[2, 0] = 1

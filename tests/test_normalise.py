@@ -1,11 +1,10 @@
 """Every kind of written form that `normalise` reads, with the reading a US speaker gives it."""
 
-import json
 import re
 
 import pytest
 
-from course_utils import paths
+from course_utils import paths, shipped
 from course_utils.text import normalise
 
 SPOKEN = {
@@ -713,10 +712,10 @@ def test_what_is_spoken_stays_as_it_is(kind):
 
 def test_the_texts_of_the_corpus_are_read_as_they_stand():
     """Its durations were measured with these words: no rule may touch them."""
-    speech = (paths.data_folder() / "speech" / "index.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"] for line in speech]
-    for path in (paths.data_folder() / "build" / "texts").glob("[tv]*.txt"):
-        texts += path.read_text(encoding="utf-8").splitlines()
+    texts = [row["text"] for row in shipped.read_json_lines("speech/index.jsonl")]
+    for split in ("train", "valid", "test"):
+        written = shipped.content(paths.data_folder() / "build" / "texts", f"{split}.txt")
+        texts += written.decode("utf-8").splitlines()
     assert len(texts) > 4000
     for text in sorted(set(texts))[::3]:
         assert normalise(text) == re.sub("-", " ", text.lower())

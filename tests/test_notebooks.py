@@ -107,10 +107,9 @@ def test_cells_are_short(notebook):
 
 def test_a_topic_has_the_size_of_a_chapter(notebook):
     words = sum(len(source.split()) for source in markdown(notebook))
-    if notebook["path"].stem.startswith("00"):  # the first evening is shorter
-        assert len(notebook.cells) >= 50 and 1000 <= words <= 5500
-    else:
-        assert 70 <= len(notebook.cells) <= 150 and 1500 <= words <= 5500
+    lines = sum(bool(line.strip()) for source in code_cells(notebook) for line in source.splitlines())
+    assert 70 <= len(notebook.cells) <= 150 and 2500 <= words <= 5500
+    assert lines <= 700, "code that teaches nothing belongs in the package"
 
 
 def test_set_up_is_short_and_seeds(notebook):
@@ -173,6 +172,53 @@ def test_exercises_and_quiz_are_checked(notebook):
     assert len(module.quiz) == 5
     used = set(re.findall(rf"checks\.nb{number}\.(\w+)", "\n".join(code_cells(notebook))))
     assert used >= set(module.EXERCISES) | {"quiz"}
+
+
+def test_half_of_the_exercises_stand_where_the_thing_is_built(notebook):
+    part, stand = "", {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            part = (
+                [line[3:].strip() for line in cell.source.splitlines() if line.startswith("## ")] or [part]
+            )[-1]
+        elif found := re.findall(r"^checks\.nb\d+\.(\w+)\(", cell.source, re.M):
+            stand |= {name: part for name in found if name not in stand}
+    inside = sum(part == "Build it step by step" for part in stand.values())
+    assert len(stand) >= 3 and inside >= len(stand) / 2, stand
+
+
+TERMS = """
+    sample rate, decibel, power, phase, bin, frame, hop, window, spectrogram, log-mel, harmonic, formant, phone, SNR,
+    SI-SDR, logit, overlap-add, causal, mask, Wiener, receptive field, GRU, attention, STOI, PESQ, DNSMOS,
+    word error rate, real-time factor, ONNX, ABX, envelope, octave, p-value, chord, parallel fifth, metre, cadence, nats,
+    temperature, nucleus, n-gram, token, embedding, CTC, beam, endpointer, jitter, ring buffer, emission delay,
+    back-pressure, lattice, phoneme, vocoder, flow matching, guidance, length regulator, EER, LoRA, speaker encoder,
+    zero-shot, few-shot, content features, kNN-VC, probe, watermark, spoof
+"""
+
+
+def test_no_term_of_the_field_is_used_before_its_meaning():
+    """Where a term stands for the first time in the course, it is set in italics or bold: there it is explained.
+
+    Titles, headings and the list of what will be built are no text of the lesson.
+    """
+    lines = []
+    for path in NOTEBOOKS:
+        part = "title"
+        for cell in nbformat.read(path, as_version=4).cells:
+            for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
+                if line.startswith("#"):
+                    part = line[3:].strip() if line.startswith("## ") else part
+                elif part not in ("title", "What you will build"):
+                    lines.append((path.stem, re.sub(r"`[^`]*`|\$[^$]*\$", "", line)))
+    early = []
+    for term in (term.strip() for term in TERMS.replace("\n", " ").split(",")):
+        word = rf"(?<![\w-]){re.escape(term)}(?:s|es)?(?![\w-])"
+        where, line = next(((at, line) for at, line in lines if re.search(word, line, re.I)), ("", ""))
+        set_apart = rf"(\*+)[^*]*{word}[^*]*\1|\* \({word}[,)]"
+        if line and not re.search(set_apart, line, re.I):
+            early.append(f"{where}: {term}: {line[:90]}")
+    assert not early, "\n".join(early)
 
 
 def test_prose_does_not_shout(notebook):

@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 
 from course_utils import audio, data, metrics, peers
-from course_utils.peers import base, deepfilternet, dtln, resemblyzer_encoder, rnnoise, silero, whisper
+from course_utils.peers import (
+    base,
+    deepfilternet,
+    dtln,
+    espeak,
+    piper,
+    resemblyzer_encoder,
+    rnnoise,
+    silero,
+    whisper,
+)
 from tests.places import ROOT
 
 ENHANCERS = [type(peer) for peer in peers.enhancers()]
@@ -39,11 +49,13 @@ def nothing_installed(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(base.importlib.metadata, "distribution", absent)
-    for module in ("noisereduce", "pocketsphinx", "faster_whisper", "resemblyzer", "onnxruntime"):
+    for module in ("noisereduce", "pocketsphinx", "faster_whisper", "resemblyzer", "onnxruntime", "piper"):
         monkeypatch.setitem(sys.modules, module, None)
     caches = [
         deepfilternet._library,
         dtln._sessions,
+        espeak._library,
+        piper._config,
         rnnoise._library,
         resemblyzer_encoder._library,
         silero._session,
@@ -63,7 +75,7 @@ def nothing_installed(monkeypatch):
 def test_every_peer_says_who_it_is(kind):
     peer = kind()
     assert peer.name and peer.licence and len(peer.what) > 20
-    assert peer.kind in ("enhancer", "recogniser", "voice activity", "speaker encoder")
+    assert peer.kind in ("enhancer", "recogniser", "voice activity", "speaker encoder", "synthesiser")
     assert peer.parameters is None or peer.parameters > 10_000
     assert peer.delay_ms is None or peer.delay_ms > 0
     with pytest.raises(ValueError, match="threads"):
@@ -96,9 +108,10 @@ def test_a_missing_peer_says_how_to_install_it(nothing_installed, kind):
         "recogniser": "transcribe",
         "voice activity": "probabilities",
         "speaker encoder": "embed",
+        "synthesiser": "say",
     }[peer.kind]
     with pytest.raises(peers.MissingPeer, match="course install"):
-        getattr(peer, call)(NOISE)
+        getattr(peer, call)("One." if call == "say" else NOISE)
 
 
 def test_a_missing_peer_stays_in_the_table_as_a_row_that_says_so(nothing_installed):
@@ -153,18 +166,19 @@ def changed_files(monkeypatch, tmp_path):
     file.write_bytes(b"something else")
     monkeypatch.setattr(base.importlib.metadata, "distribution", lambda name: Other(file))
     monkeypatch.setattr(ctypes, "CDLL", lambda path: pytest.fail("a changed library was run"))
-    for cache in (rnnoise._library, deepfilternet._library):
+    monkeypatch.setattr(espeak, "_run", lambda *_: pytest.fail("a changed library was run"))
+    for cache in (rnnoise._library, deepfilternet._library, espeak._library):
         cache.cache_clear()
 
 
-@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DeepFilterNet3], ids=name_of)
+@pytest.mark.parametrize("kind", [peers.RNNoise, peers.DeepFilterNet3, peers.Espeak], ids=name_of)
 def test_a_library_that_is_not_the_known_one_is_not_run(changed_files, kind):
     message = (
         r"9.0 is not a file that the course knows \(known: \d.*run: pip install --force-reinstall .*==\d"
     )
     assert re.search(rf"{kind.name} is not used: .*{message}", kind().missing())
     with pytest.raises(peers.MissingPeer, match="is not used"):
-        kind().enhance(NOISE)
+        kind().say("One.") if kind is peers.Espeak else kind().enhance(NOISE)
 
 
 @pytest.mark.judges
@@ -414,6 +428,68 @@ def test_resemblyzer_refuses_a_clip_without_a_voice():
         peers.Resemblyzer().embed(np.full(16000, np.inf))
 
 
+# --- reading aloud -------------------------------------------------------------------------------------
+
+SYNTHESISERS = [type(peer) for peer in peers.synthesisers()]
+
+
+class Toy(base.Synthesiser):
+    """Says one sample at 8 kHz for each letter."""
+
+    name, licence, what = "toy", "none", "a synthesiser for tests"
+
+    def _find(self):
+        pass
+
+    def _say(self, text):
+        return np.full(100 * text.count("a"), 0.1, np.float32), 8000
+
+
+def test_what_is_read_aloud_comes_at_16_khz_and_what_is_no_text_is_refused():
+    assert Toy().say("banana").shape == (600,)
+    for nothing in ("", " ... ", "?!"):
+        with pytest.raises(ValueError, match="nothing to say"):
+            Toy().say(nothing)
+    with pytest.raises(ValueError, match="nothing to say"):
+        Toy().say("hm")  # it found no sound for this
+    with pytest.raises(TypeError, match="expected a text"):
+        Toy().say(b"banana")
+
+
+@pytest.mark.judges
+@pytest.mark.parametrize("kind", SYNTHESISERS, ids=name_of)
+def test_synthesisers_repeat_themselves_and_are_understood(kind):
+    text = "The small boat crossed the river."
+    peer = kind()
+    said = peer.say(text)
+    assert said.dtype == np.float32 and np.isfinite(said).all() and 1 < len(said) / 16000 < 4
+    peer.say("Something else, in between.")
+    np.testing.assert_array_equal(peer.say(text), said)
+    assert metrics.wer(text, peers.WhisperTiny().transcribe(said)) <= 0.34
+    assert sum(file.stat().st_size for file in peer.files()) > 1e6
+
+
+@pytest.mark.judges
+def test_espeak_is_not_harmed_by_hostile_text_and_knows_its_voices():
+    for text in ("a\0b", "<speak>one</speak>", "[[h@l'oU]] %s %n", "one " * 500, "日本語 and \ud800"):
+        assert len(peers.Espeak().say(text)) > 1000
+    with pytest.raises(OSError, match="no voice xx-nobody"):
+        peers.Espeak(voice="xx-nobody").say("One.")
+
+
+def test_a_program_that_fails_makes_espeak_missing_with_its_reason(monkeypatch, tmp_path):
+    broken = tmp_path / espeak.LIBRARY
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(espeak, "package_file", lambda *_: broken)
+    espeak._library.cache_clear()
+    assert re.search("can not be run: .*course install peers", peers.Espeak().missing())
+    espeak._library.cache_clear()
+
+
+def test_what_is_under_the_gpl_says_so():
+    assert all("GPL" in kind.licence for kind in SYNTHESISERS)
+
+
 # --- no network ----------------------------------------------------------------------------------------
 
 
@@ -431,6 +507,8 @@ def test_no_peer_touches_the_network(monkeypatch):
         peer.transcribe(NOISE)
     for peer in peers.voice_activity():
         peer.probabilities(NOISE)
+    for peer in peers.synthesisers():
+        peer.say("One.")
     resemblyzer_encoder._encoder.cache_clear()
     resemblyzer_encoder._encoder()
 

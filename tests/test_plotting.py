@@ -71,3 +71,60 @@ def test_words_are_escaped_and_bad_sound_is_refused():
     assert "&quot;quote&quot; &lt;tag&gt;" in picture._repr_html_()
     with pytest.raises(audio.AudioError, match="mono"):
         plotting.waveforms(np.zeros((2, 100)))
+
+
+def test_inputs_that_are_joined_stand_with_their_shapes_before_the_path():
+    (ax,) = plotting.joined(
+        {"tune": "(n, 3)", "voice": "(1, 16)"}, ["sum", "blocks"], alt="two inputs", highlight=1
+    ).axes
+    assert [text.get_text() for text in ax.texts if text.get_text()] == [
+        "tune  (n, 3)",
+        "voice  (1, 16)",
+        "sum",
+        "blocks",
+    ]
+
+
+def test_what_matters_is_pointed_out_at_its_place():
+    picture = plotting.spectrograms(tone(0.5))
+    assert plotting.point_out(picture, {"here": (0.3, 1000, 0.5, 4000)}, log_mel=True) is picture
+    (note,) = picture.axes[0].texts
+    ticks = dict(
+        zip(
+            [t.get_text() for t in picture.axes[0].get_yticklabels()],
+            picture.axes[0].get_yticks(),
+            strict=True,
+        )
+    )
+    assert note.get_text() == "here"
+    assert note.xy == pytest.approx((0.3, ticks["1000"])) and note.xyann == pytest.approx(
+        (0.5, ticks["4000"])
+    )
+
+
+def test_a_graph_has_its_boxes_and_an_arrow_for_each_pair():
+    places = {"00 start": (0, 1), "01 then": (1, 0), "02 or": (1, 2)}
+    (ax,) = plotting.graph(places, [("00", "01"), ("00", "02")], alt="one leads to two").axes
+    drawn = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}
+    assert drawn == places
+    arrows = [(text.xyann, text.xy) for text in ax.texts if not text.get_text()]
+    assert arrows == [((0, 1), (1, 0)), ((0, 1), (1, 2))]
+
+
+def test_complex_numbers_are_drawn_as_arrows_as_long_to_the_right_as_up():
+    (ax,) = plotting.arrows({"speech": 3 + 0j, "heard": 3 + 4j}, alt="two arrows", wide="speech").axes
+    assert [text.xy for text in ax.texts] == [(3, 0), (3, 4)]
+    assert [label.get_text() for label in ax.get_legend().get_texts()] == ["speech", "heard"]
+    assert ax.get_aspect() == 1
+
+
+def test_gains_share_one_scale_and_stand_at_their_frequency():
+    one = np.zeros((10, 257))
+    one[:, 128] = 1  # a quarter of the sample rate: 4 kHz
+    *axes, bar = plotting.gains({"a": one, "b": one * 0.5}, 2.0, alt="two gains").axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["a", "b"] and bar.get_ylabel() == "gain"
+    for ax in axes:
+        (image,) = ax.images
+        assert image.get_clim() == (0, 1) and image.get_extent() == [0, 2.0, 0, 8.0]
+        assert ax.get_ylim() == (0, 4.0)
+    assert axes[0].images[0].get_array()[128].min() == 1

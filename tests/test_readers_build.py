@@ -1,6 +1,7 @@
 """Breath groups of readers, from words with times and levels as a recogniser gives them."""
 
 import json
+import lzma
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_word_that_is_heard_after_the_end_of_the_recording_does_no_harm():
 
 def test_the_shipped_groups_lie_one_after_the_other_in_the_training_readers():
     held_out = json.loads((data.root() / "real_heldout.json").read_text())["librispeech"]
-    heard = json.loads(readers.OUT.read_text())
+    heard = json.loads(lzma.decompress(readers.OUT.read_bytes()))
     assert set(heard) == set(held_out["train"])
     for name, found in heard.items():
         times = [at for _, start, end in found for at in (start, end)]

@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import features, training
+from course_utils import checkpoints, features, training
 from course_utils.decoding.greedy import Endpointer, GreedyDecoder
+from course_utils.decoding.stream import RecogniserStream
 from course_utils.models.recognition import (
     PHONES,
     Frontend,
+    Heard,
     RecogniserConfig,
     RecogniserNetwork,
     silent_state,
@@ -231,6 +233,49 @@ def test_the_greedy_text_is_what_merging_gives_and_what_is_stable_stays(classes,
     assert all(0 <= word.start < word.end <= final.seconds for word in final.words)
 
 
+class Elsewhere(torch.Tensor):
+    """As a tensor of a GPU: numpy gets it from the CPU alone."""
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+class OnAnotherDevice:
+    """A network whose state lies on a device without numbers, and that wants its log-mels there."""
+
+    config = RecogniserConfig(units=tuple("ab"))
+
+    def initial_state(self):
+        return 0, torch.zeros(1, device="meta"), []
+
+    def decoder(self):
+        return GreedyDecoder(self.config.units)
+
+    def __call__(self, log_mel, state, chunk):
+        assert log_mel.device.type == "meta"
+        scores = torch.zeros(1, log_mel.shape[1] // 2, 3)
+        return Heard(scores.as_subclass(Elsewhere), None, None, state)
+
+
+def test_a_stream_takes_sound_to_the_device_of_its_network_and_brings_the_result_back():
+    stream = RecogniserStream(OnAnotherDevice())
+    stream.push(np.zeros(16000, np.float32))
+    assert isinstance(stream.log_probs, np.ndarray) and len(stream.log_probs) > 20
+    stream.finish()
+
+
+def test_a_partial_says_for_how_long_no_unit_came_out():
+    stream = RecogniserStream(OnAnotherDevice())
+    rows = torch.tensor([[0.0, 9, 0], [9, 0, 0], [9, 0, 0]])
+    stream.device = "cpu"
+    stream.model = lambda log_mel, *_: Heard(rows[None].log_softmax(-1), None, None, None)
+    stream.frames = np.zeros((10, 80), np.float32)
+    assert stream._run(10).silence == pytest.approx(2 * 0.032)
+
+
 def test_an_utterance_is_over_after_a_pause_that_follows_speech():
     ends = Endpointer(pause=0.16)  # five steps
     assert not ends.push(one_hot([0] * 40)), "nobody has spoken"
@@ -240,6 +285,18 @@ def test_an_utterance_is_over_after_a_pause_that_follows_speech():
 
 
 # --- the recipe
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no checkpoint", "one without a language model"])
+def test_without_a_language_model_training_says_so_before_it_begins(tmp_path, monkeypatch, there):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    if there:
+        checkpoints.save("recognition", MODELS[4], MODELS[4].config, "A card.")
+    monkeypatch.setattr(recipe, "Speech", lambda *_, **__: pytest.fail("data were read"))
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"language model.*git checkout.*data\.build\.language NETWORK OUT"
+    ):
+        recipe.train(steps=1)
 
 
 def speech(pieces=6, frames=60):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from course_utils import recognition_onnx as onnx
-from course_utils.models.recognition import RecogniserConfig
+from course_utils.models.recognition import PHONES, RecogniserConfig
 from course_utils.models.recognition_streams import Recogniser
+from course_utils.models.recognition_words import PhraseConfig, PhraseRecogniser
 
 pytest.importorskip("onnxruntime", reason="needs onnxruntime: run `course install dev`")
 pytest.importorskip("onnx", reason="needs onnx: run `course install dev`")
@@ -52,6 +53,20 @@ def test_every_push_gives_the_log_probabilities_and_the_text_of_the_torch_stream
     texts += [(ours.finish(), theirs.finish())]
     assert np.allclose(ours.log_probs, theirs.log_probs, atol=1e-4)
     assert all(one == other for one, other in texts) and texts[-1][0].text
+
+
+def test_a_recogniser_of_phrases_writes_words_by_its_graph(tmp_path):
+    torch.manual_seed(0)
+    network = RecogniserConfig(**SMALL, units=PHONES)
+    config = PhraseConfig(network, ("one", "no", "no"), ("W AH N", "N OW", "N AH"), bonus=6.0)
+    model = PhraseRecogniser(config).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.5)
+    torch.nn.init.uniform_(model.grammar, -3.00004, -1)
+    ours, theirs = onnx.OnnxRecogniserStream(export(model, tmp_path / "phrases.onnx")), model.stream(160)
+    for i in range(6):
+        assert ours.push(sound(8000, i)).text == theirs.push(sound(8000, i)).text
+    said = ours.finish()
+    assert said.text == theirs.finish().text and {*said.text.split()} - {"one"} == {"no"}
 
 
 def test_the_file_says_its_units_and_chunk_and_the_model_stays_as_it_was(exported):

@@ -42,7 +42,11 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     for page, name in ((tmp_path / "README.md", "README"), (tmp_path / "results" / "README.md", "FULL")):
         page.parent.mkdir(exist_ok=True)
-        page.write_text(f"before\n{scoreboard.BEGIN}\n{scoreboard.END}\nafter\n")
+        blocks = ("course", "scoreboard") if name == "README" else ("scoreboard",)
+        markers = "\n".join(
+            f"{scoreboard.BEGIN.format(block)}\n{scoreboard.END.format(block)}" for block in blocks
+        )
+        page.write_text(f"before\n{markers}\nafter\n")
         monkeypatch.setattr(scoreboard, name, page)
     state = types.SimpleNamespace(
         home=tmp_path,
@@ -153,11 +157,22 @@ def test_tables_stand_on_two_pages_and_edits_are_found(small):
     assert '"mean": 3.0' in full and '"mean": 3.0' not in short
     (small.home / "results" / "README.md").write_text(full.replace("3.0", "4.0"))
     assert scoreboard.problems() == [
-        "the tables of results/README.md are not those of results/; run `course scoreboard`"
+        "the table scoreboard of results/README.md is not that of results/ and notebooks/; run `course scoreboard`"
     ]
-    (small.home / "README.md").write_text(short.replace(scoreboard.END, ""))
+    (small.home / "README.md").write_text(short.replace(scoreboard.END.format("scoreboard"), ""))
     with pytest.raises(ValueError, match=r"README\.md lacks the markers"):
         scoreboard.problems()
+
+
+def test_the_table_of_the_course_says_what_the_titles_say():
+    rows = [line for line in str(scoreboard.contents()).splitlines() if "](notebooks/" in line]
+    assert len(rows) == len(list(paths.notebooks_folder().glob("*.ipynb")))
+    enhancement_row = next(row for row in rows if "[01 speech enhancement]" in row)
+    assert (
+        "your own noise remover, at work while you speak" in enhancement_row
+        and "| 4 min | 00 |" in enhancement_row
+    )
+    assert "SI-SDR" in enhancement_row
 
 
 def test_the_command_fails_with_a_sentence_when_stale(small, capsys):
@@ -258,10 +273,10 @@ def test_a_ladder_with_other_figures_is_not_stamped(small):
 
 def test_the_table_shows_mean_and_spread_and_one_seed_has_none(small, capsys):
     ladder.run("small", seeds=1)
-    assert "| low | one thing | 1 | " in ladder.table("small") and "±" not in ladder.table("small")
+    assert "| low | one thing | 2 | 1 | " in ladder.table("small") and "±" not in ladder.table("small")
     cli.main(["ladder", "small"])
     said = capsys.readouterr().out
-    assert "| high | another | 3 |" in said and "4.000 ± 2.000" in said and "2.000 ± 1.000" in said
+    assert "| high | another | 2 | 3 |" in said and "4.000 ± 2.000" in said and "2.000 ± 1.000" in said
 
 
 def test_rows_of_systems_and_of_the_ladder_share_a_file(small):
@@ -304,16 +319,13 @@ def test_a_topic_keeps_the_interface_and_knows_its_notebook():
     assert numbers == sorted(numbers)
     for name, topic in topics.every().items():
         assert list(paths.notebooks_folder().glob(f"{topic.NOTEBOOK}_*.ipynb"))
-        for function in (
-            "entries",
-            "text",
-            "headline",
-            "require",
-            "material",
-            "rung_figures",
-            "card_figures",
-        ):
-            assert callable(getattr(topic, function)), f"{name} lacks {function}"
+        needed = ["entries", "text", "headline", "require"]
+        if name in ladder.with_ladder():
+            needed += ["material", "rung_figures"]
+        if name in recipes.names() or getattr(topic, "CHECKPOINTS", ()):
+            needed.append("card_figures")
+        for function in needed:
+            assert callable(getattr(topic, function, None)), f"{name} lacks {function}"
 
 
 def test_the_ladder_of_the_enhancer_stands_beside_doing_nothing_on_the_same_mixtures():

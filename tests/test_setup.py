@@ -85,10 +85,10 @@ def test_make_lab_installs_what_a_learner_needs_and_no_more(steps):
 
 def test_make_test_adds_its_own_in_any_order(steps):
     from_nothing = steps("test")
-    assert from_nothing.index(f"{INSTALL} .\n") < from_nothing.index(f'{INSTALL} ".[dev]"')
+    assert from_nothing.index(f"{INSTALL} .\n") < from_nothing.index(f'{INSTALL} ".[dev,book]"')
     assert "course install peers judges" in from_nothing
     after_lab = steps("test", ".lab")
-    assert f"{INSTALL} .\n" not in after_lab and f'{INSTALL} ".[dev]"' in after_lab
+    assert f"{INSTALL} .\n" not in after_lab and f'{INSTALL} ".[dev,book]"' in after_lab
     assert "pip install" not in steps("test", ".lab", ".dev")
 
 

@@ -363,3 +363,26 @@ def test_a_write_protected_target_stays(enhance):
     status, said = enhance("noisy.wav")
     assert status == 1 and "write-protected" in said
     assert open("clean.wav", "rb").read() == b"precious"
+
+
+@pytest.mark.parametrize("sizes", [1000, 1, [0, 7, 500]])
+def test_chunks_of_any_size_give_what_went_in(sizes):
+    waveform = np.random.default_rng(0).normal(size=2000).astype(np.float32)
+    assert np.allclose(streaming.in_chunks(HalverStream(), waveform, sizes), 0.5 * waveform)
+
+
+@pytest.mark.parametrize("sizes", [0, [0, 0], [], [5, -1]])
+def test_chunks_that_would_never_end_are_refused(sizes):
+    with pytest.raises(ValueError, match="sizes"):
+        streaming.in_chunks(HalverStream(), np.zeros(100, np.float32), sizes)
+
+
+def test_a_stream_that_keeps_all_it_hears_is_found_out():
+    class Hoarder(HalverStream):
+        held = 10**9
+
+    waveform = np.zeros(160_000, np.float32)
+    kept = streaming.memory_held(Hoarder(), waveform, 3)
+    assert kept[2] - kept[0] > 1000, "two passes of 625 KiB each were kept"
+    honest = streaming.memory_held(HalverStream(), waveform, 3)
+    assert abs(honest[2] - honest[0]) < 50

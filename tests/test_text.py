@@ -357,3 +357,34 @@ def test_a_missing_letter_model_says_so(monkeypatch, tmp_path):
             letter_to_phone.load()
     finally:
         letter_to_phone.load.cache_clear()
+
+
+def test_a_pronunciation_of_ones_own_comes_before_the_dictionary():
+    siobhan = ("SH", "IH0", "V", "AO1", "N")
+    phones, words = text.spoken("Siobhan's friend Siobhan.", {"Siobhan": siobhan})
+    (_, _, _), _, (word, first, end) = words
+    assert word == "siobhan" and tuple(phones[first:end]) == siobhan
+    assert text.spoken("Siobhan.")[0] != ["sil", *siobhan, "sil"], "the dictionary itself stays as it was"
+    assert phonemes("Siobhan", pauses=False, own={"siobhan": siobhan}) == list(siobhan)
+
+
+def test_even_a_letter_or_an_unknown_word_can_be_corrected():
+    assert text.spoken("a b", {"a": ["AH0"]})[0][1] == "AH0"
+    assert text.spoken("zqzq", {"zqzq": ["B", "IY1"]})[0] == ["sil", "B", "IY1", "sil"]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"two words": ["B"]},
+        {"": ["B"]},
+        {"x1": ["B"]},
+        {"bee": "B IY1"},
+        {"bee": []},
+        {"bee": ["IY"]},
+        {"bee": ["sil"]},
+    ],
+)
+def test_a_pronunciation_that_can_not_be_meant_is_refused(own):
+    with pytest.raises(ValueError, match="own"):
+        text.spoken("bee", own)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from course_utils.shipped import content
 from data.build import check_texts
 
 
@@ -17,6 +18,8 @@ def copy(tmp_path):
     """A copy of the texts that a test may spoil."""
     folder = tmp_path / "texts"
     shutil.copytree(check_texts.TEXTS, folder)
+    (folder / "train.txt").write_bytes(content(folder, "train.txt"))
+    (folder / "train.txt.xz").unlink()
     return folder
 
 

@@ -35,7 +35,7 @@ class Listener:
 
     def partial(self, endpoint=False):
         text = " ".join(word.text for word in self.words)
-        return Partial(text, text, tuple(self.words), self.heard / 16000, endpoint)
+        return Partial(text, text, tuple(self.words), self.heard / 16000, endpoint, self.silent)
 
     def next_utterance(self):
         final, self.words = self.partial(), []
@@ -165,6 +165,22 @@ def test_without_its_checkpoint_the_command_says_how_to_get_it(monkeypatch, tmp_
     audio.save(tmp_path / "a.wav", beeps(1))
     assert cli.main(["transcribe", str(tmp_path / "a.wav")]) == 1
     assert "recognition" in capsys.readouterr().err
+
+
+def test_speech_without_an_endpoint_ends_in_a_silence_after_a_minute(listener, tmp_path, capsys):
+    """The text stands still inside of a word, too: only a silence says that none is being said."""
+    audio.save(tmp_path / "a.wav", beeps(*[1, 0] * 60, *[1] * 100, 0, 1))  # a word from 38 to 70 s
+    assert cli.main(["transcribe", str(tmp_path / "a.wav"), "--stream"]) == 0
+    first, second = [line for line in capsys.readouterr().out.splitlines() if " to " in line]
+    assert len(first.split()) == 3 + 61 and second.split()[3:] == ["one"]
+    assert listener.heard > 16000 * float(second.split()[0]) > 16000 * 70
+
+
+def test_speech_that_never_pauses_ends_after_two_minutes_where_its_text_stands(listener, tmp_path, capsys):
+    audio.save(tmp_path / "a.wav", beeps(1, 0, *[1] * 400))
+    assert cli.main(["transcribe", str(tmp_path / "a.wav")]) == 0
+    assert capsys.readouterr().out == "one two\n"
+    assert not listener.words
 
 
 def test_speech_without_a_pause_ends_between_two_words(listener, tmp_path, capsys):

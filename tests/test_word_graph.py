@@ -388,7 +388,7 @@ def test_a_checkpoint_brings_a_recogniser_with_a_lexicon_back(one_thread, tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_its_onnx_file_hears_the_same_and_writes_phones_which_its_graph_makes_words_of(recogniser, tmp_path):
+def test_its_onnx_file_hears_the_same_and_writes_the_words_of_its_graph(recogniser, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs onnxruntime: run `course install dev`")
     pytest.importorskip("onnx", reason="needs onnx: run `course install dev`")
     stream = onnx.OnnxRecogniserStream(onnx.to_onnx(recogniser, tmp_path / "step.onnx", 160))
@@ -398,7 +398,21 @@ def test_its_onnx_file_hears_the_same_and_writes_phones_which_its_graph_makes_wo
         theirs.push(sound(8000, i))
         assert np.allclose(stream.log_probs, theirs.log_probs, atol=1e-4)
         ours.push(stream.log_probs)
-    phones = stream.finish().text
+    words = stream.finish().text
     ours.push(stream.log_probs)
-    assert phones and set(phones.split()) <= set(PHONES), "greedy: the units with spaces between"
-    assert ours.finish().text == theirs.finish().text
+    assert words and words == ours.finish().text == theirs.finish().text
+
+
+def test_a_word_is_shown_after_some_patience_and_no_longer_taken_back_for_a_longer_one():
+    """six ... is what sixteen begins with: shown at once it would be taken back."""
+    path = [0, 1, 2, 0, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    log_probs, shown = sure(path), {0: [], 8: []}
+    for patience, texts_ in shown.items():
+        decoder = graph(NUMBERS)
+        decoder.patience = patience
+        for row in log_probs:
+            decoder.push(row[None])
+            texts_.append(decoder.partial().text)
+        assert decoder.finish().text == "sixteen"
+    assert "six" in shown[0] and shown[0][-1] == "sixteen"
+    assert set(shown[8]) == {"", "sixteen"} and shown[8].index("sixteen") > shown[0].index("sixteen")

@@ -10,6 +10,7 @@ import html
 import inspect
 import math
 import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,9 +102,10 @@ class Exercise:
         name: as in `checks.nb00.name`.
         reference: the right answer, as a function.
         inputs: gives a list of argument tuples, each to be tried.
-        hint: said when the answer is wrong and no known mistake fits.
+        hint: the way to the answer; said when the answer is wrong and no known mistake fits.
         mistakes: known wrong answers with their hints.
         tolerance: relative and absolute.
+        nudge: where to look; said first, before the mistake is named and the way is shown.
     """
 
     name: str
@@ -112,28 +114,32 @@ class Exercise:
     hint: str
     mistakes: Sequence[Mistake] = field(default_factory=tuple)
     tolerance: float = 1e-4
+    nudge: str = ""
+    _wrong: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def judge(self, answer: Callable) -> Result:
         """Compare `answer` with the reference; prints nothing and raises nothing."""
+        status, what, hint = self._judged(answer)
+        return Result(status, f"{self.name}: {what}. {hint}".rstrip())
+
+    def _judged(self, answer: Callable) -> tuple[str, str, str]:
+        """The status, what is to be said of it, and the hint that belongs to it."""
         tried = list(self.inputs())
         for number, arguments in enumerate(tried):
             try:
                 got = answer(*_copies(arguments))
             except NotImplementedError:
-                return Result(NOT_ATTEMPTED, f"{self.name}: not attempted yet.")
+                return NOT_ATTEMPTED, NOT_ATTEMPTED, ""
             except Exception as error:  # whatever a learner's code raises is an answer to explain
-                return Result(
-                    WRONG, f"{self.name}: your code raised {type(error).__name__}: {error}. {self.hint}"
-                )
+                return WRONG, _what_was_raised(error, answer, arguments), ""
             if got is None or got is Ellipsis:
                 if number == 0:
-                    return Result(NOT_ATTEMPTED, f"{self.name}: not attempted yet.")
-                return Result(WRONG, f"{self.name}: nothing was returned for input {number + 1}. {self.hint}")
+                    return NOT_ATTEMPTED, NOT_ATTEMPTED, ""
+                return WRONG, f"nothing was returned for input {number + 1}", self.hint
             found = difference(got, self.reference(*_copies(arguments)), self.tolerance)
             if found:
-                hint = self._hint_for(answer, tried[number:])
-                return Result(WRONG, f"{self.name}: not yet, {found}. {hint}")
-        return Result(CORRECT, f"{self.name}: correct.")
+                return WRONG, f"not yet, {found}", self._hint_for(answer, tried[number:])
+        return CORRECT, CORRECT, ""
 
     def _hint_for(self, answer: Callable, inputs: Sequence[tuple]) -> str:
         for mistake in self.mistakes:
@@ -142,13 +148,31 @@ class Exercise:
         return self.hint
 
     def __call__(self, answer: Callable) -> Result:
-        """Judge and print one line. Under COURSE_STRICT=1 a wrong answer raises AssertionError."""
-        result = self.judge(answer)
+        """Judge and print one line. Under COURSE_STRICT=1 a wrong answer raises AssertionError.
+
+        Hints come by degrees: first the nudge, if there is one, then the mistake, from the third time on the way.
+        """
+        status, what, hint = self._judged(answer)
+        if status == WRONG:
+            self._wrong.append(what)
+            hint = self._graded(hint)
+        elif status == CORRECT:
+            self._wrong.clear()
+        result = Result(status, f"{self.name}: {what}. {hint}".rstrip())
         sign = {CORRECT: "✔", NOT_ATTEMPTED: "…", WRONG: "✘"}[result.status]
         print(f"{sign} {result.message}")
         if result.status == WRONG and os.environ.get("COURSE_STRICT") == "1":
             raise AssertionError(result.message)
         return result
+
+    def _graded(self, hint: str) -> str:
+        times = len(self._wrong)
+        if times == 1 and self.nudge:
+            return f"{self.nudge} (The next wrong answer gets a clearer hint.)"
+        if times < 3:
+            return hint
+        way = "" if hint == self.hint else f" The way: {self.hint}"
+        return f"{hint}{way} Ours: print it with {self.name}'s `.solution()`.".strip()
 
     def solution(self) -> HTML:
         """The reference answer, folded."""
@@ -156,6 +180,22 @@ class Exercise:
         return HTML(
             f"<details><summary>Solution: {html.escape(self.name)}</summary><pre>{code}</pre></details>"
         )
+
+
+def _what_was_raised(error: Exception, answer: Callable, arguments: tuple) -> str:
+    """The exception, the learner's line that it came from, and what the function had been given."""
+    own = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+    where = f" in line {frames[-1].lineno}, `{frames[-1].line}`" if frames else ""
+    given = ", ".join(_kind(value) for value in arguments)
+    return f"your code raised {type(error).__name__}: {error}{where}; it was given ({given})"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray | torch.Tensor):
+        kind = "array" if isinstance(value, np.ndarray) else "tensor"
+        return f"{kind} of shape {tuple(value.shape)}"
+    return f"{type(value).__name__} of {len(value)}" if isinstance(value, list | tuple) else _short(value)
 
 
 def _copies(arguments: tuple) -> tuple:

@@ -1,8 +1,10 @@
 """Exercises and quiz of notebook 01."""
 
 import numpy as np
+import torch
 
 from course_utils.checks.core import Exercise, Mistake, Question, Quiz, random_waveform
+from course_utils.models.enhancement import BandGRU
 
 
 def _generator(seed):
@@ -14,23 +16,29 @@ def _complex(seed, shape=(6, 9)):
     return draw.normal(size=shape) + 1j * draw.normal(size=shape)
 
 
-# --- references ------------------------------------------------------------------------------------------
+def _tensor(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _si_sdr(estimate, clean):
-    copy = (estimate @ clean) / (clean @ clean) * clean
-    rest = estimate - copy
-    return 10 * np.log10((copy @ copy) / (rest @ rest))
+# --- the answers ---------------------------------------------------------------------------------------
 
 
-def _ratio_mask(speech, noise):
-    s, n = np.abs(speech) ** 2, np.abs(noise) ** 2
-    return np.sqrt(s / (s + n))
+def _hears(kernels, strides):
+    samples, jump = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        samples += (kernel - 1) * jump  # neighbours of this layer lie `jump` samples apart
+        jump *= stride
+    return samples
 
 
 def _wiener_gain(noisy, noise_power, floor):
     gain = 1 - noise_power / np.abs(noisy) ** 2
     return np.maximum(gain, floor)
+
+
+def _ratio_mask(speech, noise):
+    s, n = np.abs(speech) ** 2, np.abs(noise) ** 2
+    return np.sqrt(s / (s + n))
 
 
 def _erb_edges(low, high, bands):
@@ -41,14 +49,6 @@ def _erb_edges(low, high, bands):
     return (10 ** (numbers / 21.4) - 1) / 0.00437
 
 
-def _overlap_add(frames, hop):
-    count, length = frames.shape
-    result = np.zeros((count - 1) * hop + length)
-    for t in range(count):
-        result[t * hop : t * hop + length] += frames[t]
-    return result
-
-
 def _smooth(chunk, state, decay):
     result = []
     for x in chunk:
@@ -57,26 +57,55 @@ def _smooth(chunk, state, decay):
     return np.array(result), state
 
 
-# --- typical mistakes ------------------------------------------------------------------------------------
+def _attend(q, k, v):
+    weight = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
+    return weight @ v
 
 
-def _si_sdr_without_scale(estimate, clean):
-    rest = estimate - clean
-    return 10 * np.log10((clean @ clean) / (rest @ rest))
+def _apply_mask(parts, gains, correction):
+    real, imaginary = parts.unbind(-1)
+    a, b = gains + correction[..., 0], correction[..., 1]
+    return torch.stack([real * a - imaginary * b, real * b + imaginary * a], -1)
 
 
-def _si_sdr_scale_turned_round(estimate, clean):
-    copy = (estimate @ clean) / (estimate @ estimate) * clean
+def _stream_step(model, frames, state):
+    with torch.inference_mode():
+        spectrum, state = model(frames[None], state)
+    return spectrum[0], state
+
+
+def _distortion_ratio(estimate, clean):
+    copy = (estimate @ clean) / (clean @ clean) * clean
     rest = estimate - copy
     return 10 * np.log10((copy @ copy) / (rest @ rest))
 
 
-def _si_sdr_of_amplitudes(estimate, clean):
-    return 2 * _si_sdr(estimate, clean)
+def _to_int8(weights):
+    scale = np.abs(weights).max(1) / 127
+    return np.round(weights / scale[:, None]), scale
 
 
-def _si_sdr_natural(estimate, clean):
-    return _si_sdr(estimate, clean) * np.log(10)
+# --- typical mistakes ------------------------------------------------------------------------------------
+
+
+def _hears_sum(kernels, strides):
+    return sum(kernels)
+
+
+def _hears_product(kernels, strides):
+    return int(np.prod(kernels))
+
+
+def _hears_without_strides(kernels, strides):
+    return _hears(kernels, [1] * len(strides))
+
+
+def _hears_own_stride_first(kernels, strides):
+    samples, jump = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        jump *= stride
+        samples += (kernel - 1) * jump
+    return samples
 
 
 def _erb_linear(low, high, bands):
@@ -90,22 +119,6 @@ def _erb_in_numbers(low, high, bands):
 
 def _erb_one_too_few(low, high, bands):
     return _erb_edges(low, high, bands - 1)
-
-
-def _overlap_written_over(frames, hop):
-    count, length = frames.shape
-    result = np.zeros((count - 1) * hop + length)
-    for t in range(count):
-        result[t * hop : t * hop + length] = frames[t]
-    return result
-
-
-def _overlap_side_by_side(frames, hop):
-    return frames.reshape(-1)
-
-
-def _overlap_without_tail(frames, hop):
-    return _overlap_add(frames, hop)[: len(frames) * hop]
 
 
 def _smooth_forgetting(chunk, state, decay):
@@ -124,14 +137,94 @@ def _smooth_last_input(chunk, state, decay):
     return _smooth(chunk, state, decay)[0], chunk[-1] if len(chunk) else state
 
 
+def _smooth_lost_in_an_empty_chunk(chunk, state, decay):
+    return _smooth(chunk, state, decay) if len(chunk) else (np.array([]), 0.0)
+
+
+def _attend_without_scale(q, k, v):
+    return (q @ k.transpose(-1, -2)).softmax(-1) @ v
+
+
+def _attend_over_queries(q, k, v):
+    return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-2) @ v
+
+
+def _attend_to_keys(q, k, v):
+    return _attend(q, k, k)
+
+
+def _attend_without_root(q, k, v):
+    return (q @ k.transpose(-1, -2) / q.shape[-1]).softmax(-1) @ v
+
+
+def _mask_part_by_part(parts, gains, correction):
+    return torch.stack([gains + correction[..., 0], correction[..., 1]], -1) * parts
+
+
+def _mask_gain_in_both_parts(parts, gains, correction):
+    return _apply_mask(parts, torch.zeros_like(gains), correction + gains[..., None])
+
+
+def _mask_without_gain(parts, gains, correction):
+    return _apply_mask(parts, torch.zeros_like(gains), correction)
+
+
+def _mask_conjugate(parts, gains, correction):
+    return _apply_mask(parts, gains, correction * torch.tensor([1.0, -1.0]))
+
+
+def _step_forgets(model, frames, state):
+    return _stream_step(model, frames, None)
+
+
+def _step_keeps_the_first_state(model, frames, state):
+    return _stream_step(model, frames, state)[0], state
+
+
+def _step_frame_by_frame_from_the_start(model, frames, state):
+    each = [_stream_step(model, frame[None], state) for frame in frames]
+    return torch.cat([one for one, _ in each]), each[-1][1]
+
+
+def _ratio_without_scale(estimate, clean):
+    rest = estimate - clean
+    return 10 * np.log10((clean @ clean) / (rest @ rest))
+
+
+def _ratio_scale_turned_round(estimate, clean):
+    copy = (estimate @ clean) / (estimate @ estimate) * clean
+    rest = estimate - copy
+    return 10 * np.log10((copy @ copy) / (rest @ rest))
+
+
+def _ratio_of_amplitudes(estimate, clean):
+    return 2 * _distortion_ratio(estimate, clean)
+
+
+def _ratio_natural(estimate, clean):
+    return _distortion_ratio(estimate, clean) * np.log(10)
+
+
+def _int8_one_scale(weights):
+    scale = np.full(len(weights), np.abs(weights).max() / 127)
+    return np.round(weights / scale[:, None]), scale
+
+
+def _int8_cut(weights):
+    scale = np.abs(weights).max(1) / 127
+    return np.trunc(weights / scale[:, None]), scale
+
+
+def _int8_without_sign(weights):
+    scale = weights.max(1) / 127
+    return np.round(weights / scale[:, None]), scale
+
+
 # --- inputs ----------------------------------------------------------------------------------------------
 
 
-def _pairs():
-    return [
-        (2.0 * random_waveform(seed) + gain * random_waveform(seed + 5), random_waveform(seed))
-        for seed, gain in enumerate((0.5, 0.1, 2.0))
-    ]
+def _stacks():
+    return [([3, 3, 3, 3], [1, 1, 1, 1]), ([8, 3], [4, 1]), ([5, 4, 3], [2, 3, 2])]
 
 
 def _spectra():
@@ -150,13 +243,6 @@ def _ranges():
     return [(0.0, 8000.0, 4), (50.0, 7600.0, 32), (100.0, 1000.0, 7)]
 
 
-def _frames():
-    return [
-        (_generator(seed).normal(size=shape), hop)
-        for seed, (shape, hop) in enumerate((((3, 4), 2), ((5, 8), 4), ((4, 6), 2)))
-    ]
-
-
 def _chunks():
     draw = _generator(3)
     return [
@@ -167,48 +253,59 @@ def _chunks():
     ]
 
 
+def _queries():
+    shapes = ((3, 2), (2, 5, 4), (1, 7, 8, 16))
+    return [tuple(2 * _tensor(10 * i + j, *shape) for j in range(3)) for i, shape in enumerate(shapes)]
+
+
+def _masks():
+    return [
+        (_tensor(seed, 2, 4, 9, 2), _tensor(seed + 3, 2, 4, 9).sigmoid(), _tensor(seed + 6, 2, 4, 9, 2))
+        for seed in range(2)
+    ]
+
+
+def _frames():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BandGRU(bands=8, width=6).eval()
+    spectra = [torch.complex(_tensor(seed, 5, 257), _tensor(seed + 5, 5, 257)) for seed in range(2)]
+    return [(model, spectra[0], _tensor(3, 1, 1, 6)), (model, spectra[1], None)]
+
+
+def _pairs():
+    return [
+        (2.0 * random_waveform(seed) + gain * random_waveform(seed + 5), random_waveform(seed))
+        for seed, gain in enumerate((0.5, 0.1, 2.0))
+    ]
+
+
+def _matrices():
+    return [(_generator(seed).normal(size=(4, 6)) * np.array([[1], [0.1], [3], [0.5]]),) for seed in range(2)]
+
+
 EXERCISES = {
     exercise.name: exercise
     for exercise in (
         Exercise(
-            "distortion_ratio",
-            _si_sdr,
-            _pairs,
-            "alpha = (estimate . clean) / (clean . clean); compare the power of alpha * clean with that of the rest.",
+            "hears",
+            _hears,
+            _stacks,
+            "Begin with 1. Each layer adds (kernel - 1) * jump; then jump, which began as 1, is multiplied by the "
+            "stride of this layer.",
             [
+                Mistake(_hears_sum, "Neighbouring windows overlap: a layer adds kernel - 1, not kernel."),
+                Mistake(_hears_product, "Windows overlap, so lengths add up; they do not multiply."),
                 Mistake(
-                    _si_sdr_without_scale,
-                    "The factor alpha is missing: a volume knob must not change the result.",
+                    _hears_without_strides,
+                    "After a layer with stride 4 its outputs lie 4 samples apart: later layers reach that much farther.",
                 ),
                 Mistake(
-                    _si_sdr_scale_turned_round, "alpha divides by clean . clean, not by estimate . estimate."
-                ),
-                Mistake(_si_sdr_of_amplitudes, "Powers take 10 log10; 20 belongs to amplitudes."),
-                Mistake(_si_sdr_natural, "Decibels use the logarithm to base 10: np.log10."),
-            ],
-        ),
-        Exercise(
-            "ratio_mask",
-            _ratio_mask,
-            _spectra,
-            "The root of the speech power divided by speech power plus noise power, at each point.",
-            [
-                Mistake(
-                    lambda s, n: np.abs(s) ** 2 / (np.abs(s) ** 2 + np.abs(n) ** 2),
-                    "That is a ratio of powers; a gain multiplies amplitudes, so take the root.",
-                ),
-                Mistake(
-                    lambda s, n: np.abs(s) / (np.abs(s) + np.abs(n)),
-                    "Powers add up where speech and noise know nothing of each other, amplitudes do not: square first.",
-                ),
-                Mistake(
-                    lambda s, n: np.abs(s) / np.abs(s + n),
-                    "That divides by the mixture, and passes 1 where the two cancel; divide by the sum of powers.",
-                ),
-                Mistake(
-                    lambda s, n: _ratio_mask(n, s), "That keeps the noise: the speech stands above the line."
+                    _hears_own_stride_first,
+                    "The stride of a layer spreads those after it, not the layer itself.",
                 ),
             ],
+            nudge="Draw two layers of width 3 on paper: one output, three in the middle, and how many at the bottom?",
         ),
         Exercise(
             "wiener_gain",
@@ -233,6 +330,31 @@ EXERCISES = {
                     "Below the floor the gain is the floor, not 0: zeros ring as musical noise.",
                 ),
             ],
+            nudge="Which of the three is a power, and which an amplitude? And what if the noise is the stronger one?",
+        ),
+        Exercise(
+            "ratio_mask",
+            _ratio_mask,
+            _spectra,
+            "The root of the speech power divided by speech power plus noise power, at each point.",
+            [
+                Mistake(
+                    lambda s, n: np.abs(s) ** 2 / (np.abs(s) ** 2 + np.abs(n) ** 2),
+                    "That is a ratio of powers; a gain multiplies amplitudes, so take the root.",
+                ),
+                Mistake(
+                    lambda s, n: np.abs(s) / (np.abs(s) + np.abs(n)),
+                    "Powers add up where speech and noise know nothing of each other, amplitudes do not: square first.",
+                ),
+                Mistake(
+                    lambda s, n: np.abs(s) / np.abs(s + n),
+                    "That divides by the mixture, and passes 1 where the two cancel; divide by the sum of powers.",
+                ),
+                Mistake(
+                    lambda s, n: _ratio_mask(n, s), "That keeps the noise: the speech stands above the line."
+                ),
+            ],
+            nudge="Try speech 3 and noise 4: what should come out of powers 9 and 16, for an amplitude?",
         ),
         Exercise(
             "erb_edges",
@@ -245,27 +367,19 @@ EXERCISES = {
                 Mistake(_erb_one_too_few, "Between bands + 1 edges lie bands bands."),
             ],
             tolerance=1e-6,
-        ),
-        Exercise(
-            "overlap_add",
-            _overlap_add,
-            _frames,
-            "Frame t begins at sample t * hop; where frames overlap they are added.",
-            [
-                Mistake(_overlap_written_over, "The later frame replaces the earlier one here: use +=."),
-                Mistake(_overlap_side_by_side, "Frames must overlap: frame t begins at sample t * hop."),
-                Mistake(
-                    _overlap_without_tail,
-                    "The last frame is whole: (frames - 1) * hop + length samples in all.",
-                ),
-            ],
+            nudge="There are two ways to go: from hertz to numbers and back. Which step lies between them?",
         ),
         Exercise(
             "smooth",
             _smooth,
             _chunks,
-            "One value after the other: state = decay * state + (1 - decay) * x; return all of them and the last.",
+            "One value after the other: state = decay * state + (1 - decay) * x; return all of them and the last. An "
+            "empty chunk gives no outputs and hands the state on.",
             [
+                Mistake(
+                    _smooth_lost_in_an_empty_chunk,
+                    "An empty chunk is silence on the line, not a new beginning: return the state that came in.",
+                ),
                 Mistake(
                     _smooth_forgetting, "Start from the state that is handed in: that is how chunks join."
                 ),
@@ -276,16 +390,114 @@ EXERCISES = {
                 ),
                 Mistake(_smooth_last_input, "The state is the last output, not the last input."),
             ],
+            nudge="What must the next call know, so that two chunks give what one long chunk would?",
+        ),
+        Exercise(
+            "attend",
+            _attend,
+            _queries,
+            "(q @ k.transpose(-1, -2) / sqrt(d)).softmax(-1) @ v.",
+            [
+                Mistake(
+                    _attend_without_scale, "The products are divided by the root of d, the last dimension."
+                ),
+                Mistake(_attend_without_root, "Divide by the root of d, not by d."),
+                Mistake(
+                    _attend_over_queries,
+                    "Each query shares out its attention over the keys: softmax along the last axis.",
+                ),
+                Mistake(_attend_to_keys, "Keys say where to look; what is fetched there are the values."),
+            ],
+            nudge="Three steps: how well does each query fit each key, shares that add up to 1, a weighted mean.",
+        ),
+        Exercise(
+            "apply_mask",
+            _apply_mask,
+            _masks,
+            "The mask is a + ib with a = gains + correction[..., 0] and b = correction[..., 1]; (x + iy)(a + ib) = "
+            "(xa - yb) + i(xb + ya).",
+            [
+                Mistake(
+                    _mask_part_by_part,
+                    "Real times real and imaginary times imaginary can not turn a number: multiply as complex numbers.",
+                ),
+                Mistake(_mask_gain_in_both_parts, "A gain is a real number: it has no imaginary part."),
+                Mistake(
+                    _mask_without_gain, "The correction is added to the gain; where it is 0 the gain stays."
+                ),
+                Mistake(_mask_conjugate, "It turns the wrong way: the sign of one of the products is wrong."),
+            ],
+            nudge="Try parts (0, 1), gain 0 and correction (0, 1): i times i should give (-1, 0).",
+        ),
+        Exercise(
+            "stream_step",
+            _stream_step,
+            _frames,
+            "spectrum, state = model(frames[None], state) under torch.inference_mode(); return spectrum[0], state.",
+            [
+                Mistake(
+                    _step_forgets, "The model was not given the state: at every chunk it has heard nothing."
+                ),
+                Mistake(
+                    _step_keeps_the_first_state,
+                    "You hand on the old state: the next chunk needs the one that the model returned.",
+                ),
+                Mistake(
+                    _step_frame_by_frame_from_the_start,
+                    "In your loop every frame gets the same state: carry it from frame to frame.",
+                ),
+            ],
+            nudge="Two things go into the model and two come out. Where does each of them go?",
+        ),
+        Exercise(
+            "distortion_ratio",
+            _distortion_ratio,
+            _pairs,
+            "alpha = (estimate . clean) / (clean . clean); compare the power of alpha * clean with that of the rest.",
+            [
+                Mistake(
+                    _ratio_without_scale,
+                    "The factor alpha is missing: a volume knob must not change the result.",
+                ),
+                Mistake(
+                    _ratio_scale_turned_round, "alpha divides by clean . clean, not by estimate . estimate."
+                ),
+                Mistake(_ratio_of_amplitudes, "Powers take 10 log10; 20 belongs to amplitudes."),
+                Mistake(_ratio_natural, "Decibels use the logarithm to base 10: np.log10."),
+            ],
+            nudge="Does your result stay the same when estimate is twice as loud?",
+        ),
+        Exercise(
+            "to_int8",
+            _to_int8,
+            _matrices,
+            "scale = np.abs(weights).max(1) / 127; return np.round(weights / scale[:, None]), scale.",
+            [
+                Mistake(
+                    _int8_one_scale, "One scale for all rows: a row of small numbers would be all zeros."
+                ),
+                Mistake(
+                    _int8_cut, "np.trunc rounds towards 0, which makes every weight too small: np.round."
+                ),
+                Mistake(
+                    _int8_without_sign, "The largest number by size may be negative: take np.abs before max."
+                ),
+            ],
+            nudge="The largest number of each row, by size, becomes 127 or -127. Look at one row.",
         ),
     )
 }
 
-distortion_ratio = EXERCISES["distortion_ratio"]
-ratio_mask = EXERCISES["ratio_mask"]
+hears = EXERCISES["hears"]
 wiener_gain = EXERCISES["wiener_gain"]
+ratio_mask = EXERCISES["ratio_mask"]
 erb_edges = EXERCISES["erb_edges"]
-overlap_add = EXERCISES["overlap_add"]
 smooth = EXERCISES["smooth"]
+attend = EXERCISES["attend"]
+apply_mask = EXERCISES["apply_mask"]
+stream_step = EXERCISES["stream_step"]
+distortion_ratio = EXERCISES["distortion_ratio"]
+to_int8 = EXERCISES["to_int8"]
 
 quiz = Quiz(
     Question(
@@ -334,7 +546,8 @@ quiz = Quiz(
         "Report both, and listen",
     ),
     Question(
-        "Whisper makes more mistakes on the cleaned recording than on the noisy one. Which explanation fits?",
+        "In the notebook enhancement helped Whisper a little. On another set it makes more mistakes after it than before. "
+        "Which explanation fits?",
         {
             "Whisper needs background noise to work": "It makes fewest mistakes on the clean original.",
             "The denoiser also removed or changed some speech, and Whisper had learnt to live with noise": "It was "

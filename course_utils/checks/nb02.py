@@ -1,9 +1,51 @@
 """Exercises and quiz of notebook 02."""
 
+import warnings
+from collections.abc import Callable
+from functools import wraps
+
 import numpy as np
 import torch
+from torch import nn
 
-from course_utils.checks.core import Exercise, Mistake, Question, Quiz
+from course_utils.checks.core import CORRECT, NOT_ATTEMPTED, WRONG, Exercise, Mistake, Question, Quiz, Result
+from course_utils.data import chorales
+from course_utils.models.music import to_grid
+from course_utils.models.music_writing import Writer, choose
+from course_utils.recipes import music as recipe
+
+
+def _tensor_or_array(answer: Callable) -> Callable:
+    """The answer, given tensors; where it stumbles over them, given arrays, for it may be written in numpy."""
+
+    @wraps(answer)
+    def tried(*arguments):
+        try:
+            with warnings.catch_warnings():  # numpy's functions take tensors, with a grumble
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return answer(*arguments)
+        except NotImplementedError:
+            raise
+        except Exception as of_tensors:
+            arrays = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
+            try:
+                return answer(*arrays)
+            except Exception:  # both fail: the first is what the learner expects to read about
+                raise of_tensors from None
+
+    return tried
+
+
+class EitherKind(Exercise):
+    """An exercise whose answer may be written in torch or in numpy."""
+
+    def judge(self, answer: Callable) -> Result:
+        """As `Exercise.judge`, with tensors first and arrays where those fail."""
+        return super().judge(_tensor_or_array(answer))
+
+    def __call__(self, answer: Callable) -> Result:
+        """As `Exercise`, with tensors first and arrays where those fail."""
+        return super().__call__(_tensor_or_array(answer))
 
 
 def _generator(seed):
@@ -48,11 +90,23 @@ def _skew(scores):
 
 
 def _nucleus(probabilities, top_p):
-    order = np.argsort(-probabilities, kind="stable")
-    before = np.cumsum(probabilities[order]) - probabilities[order]
-    kept = np.zeros_like(probabilities)
-    kept[order[before < top_p]] = probabilities[order[before < top_p]]
+    values, order = torch.as_tensor(probabilities).sort(descending=True)
+    before = values.cumsum(0) - values
+    kept = torch.zeros_like(values)
+    kept[order[before < top_p]] = values[before < top_p]
     return kept / kept.sum()
+
+
+def _attend(q, k, v):
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+
+
+def _no_crossing(logits, upper):
+    note = torch.arange(logits.shape[1])
+    higher = (note > upper[:, None]) & (upper[:, None] > 0)
+    return logits.masked_fill(higher, float("-inf"))
 
 
 def _parallel_fifths(upper, lower):
@@ -69,6 +123,10 @@ def _parallel_fifths(upper, lower):
 
 def _held_from_zero(voice):
     return _held(voice) - 1
+
+
+def _held_capped(voice):
+    return np.minimum(_held(voice), 16)
 
 
 def _held_counting_all(voice):
@@ -94,20 +152,71 @@ def _skew_not_masked(scores):
 
 
 def _nucleus_too_small(probabilities, top_p):
-    order = np.argsort(-probabilities, kind="stable")
-    inside = np.cumsum(probabilities[order]) <= top_p
-    kept = np.zeros_like(probabilities)
-    kept[order[inside]] = probabilities[order[inside]]
-    return kept / max(kept.sum(), 1e-9)
+    values, order = torch.as_tensor(probabilities).sort(descending=True)
+    kept = torch.zeros_like(values)
+    inside = values.cumsum(0) <= top_p
+    kept[order[inside]] = values[inside]
+    return kept / kept.sum()
+
+
+def _nucleus_too_small_and_guarded(probabilities, top_p):
+    return torch.nan_to_num(_nucleus_too_small(probabilities, top_p))
 
 
 def _nucleus_not_rescaled(probabilities, top_p):
-    return np.where(_nucleus(probabilities, top_p) > 0, probabilities, 0)
+    return torch.where(_nucleus(probabilities, top_p) > 0, probabilities, 0)
+
+
+def _nucleus_left_sorted(probabilities, top_p):
+    return _nucleus(torch.as_tensor(probabilities).sort(descending=True).values, top_p)
 
 
 def _nucleus_by_threshold(probabilities, top_p):
-    kept = np.where(probabilities >= 1 - top_p, probabilities, 0)
-    return kept / max(kept.sum(), 1e-9)
+    kept = torch.where(probabilities >= 1 - top_p, probabilities, 0)
+    return kept / kept.sum().clamp(min=1e-9)
+
+
+def _attend_without_mask(q, k, v):
+    return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+def _attend_unscaled(q, k, v):
+    return _attend(q * q.shape[-1] ** 0.5, k, v)
+
+
+def _attend_blind_to_itself(q, k, v):
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(0)
+    return scores.masked_fill(future, float("-inf")).softmax(-1) @ v
+
+
+def _attend_masked_late(q, k, v):
+    return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1).tril() @ v
+
+
+def _attend_over_queries(q, k, v):
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, float("-inf")).softmax(-2) @ v
+
+
+def _crossing_by_zero(logits, upper):
+    return torch.where(torch.isinf(_no_crossing(logits, upper)), 0.0, logits)
+
+
+def _crossing_strict(logits, upper):
+    note = torch.arange(logits.shape[1])
+    higher = (note >= upper[:, None]) & (upper[:, None] > 0)
+    return logits.masked_fill(higher, float("-inf"))
+
+
+def _crossing_below_a_rest(logits, upper):
+    return logits.masked_fill(torch.arange(logits.shape[1]) > upper[:, None], float("-inf"))
+
+
+def _crossing_of_the_lower(logits, upper):
+    note = torch.arange(logits.shape[1])
+    return logits.masked_fill((note < upper[:, None]) & (note > 0), float("-inf"))
 
 
 def _fifths_without_octaves(upper, lower):
@@ -138,7 +247,10 @@ def _grids():
 
 
 def _voices():
-    return [(np.array([67, 67, 67, 72, 72, 67]),), *((_grid(seed, 40)[:, 0],) for seed in range(3))]
+    long = np.repeat(
+        [67, 65, 0, 65], [20, 3, 18, 2]
+    )  # longer than the 16 steps at which the model stops counting
+    return [(np.array([67, 67, 67, 72, 72, 67]),), (long,), *((_grid(seed, 40)[:, 0],) for seed in range(3))]
 
 
 def _tables():
@@ -147,11 +259,24 @@ def _tables():
 
 def _distributions():
     draws = [_generator(seed).dirichlet(np.full(12, 0.5)) for seed in range(4)]
+    by_hand = torch.tensor([0.15, 0.5, 0.05, 0.3], dtype=torch.double)
     return [
-        (np.array([0.15, 0.5, 0.05, 0.3]), 0.9),
-        (np.array([0.15, 0.5, 0.05, 0.3]), 0.4),
-        *((p, top_p) for p, top_p in zip(draws, (0.3, 0.7, 0.95, 1.0), strict=True)),
+        (by_hand, 0.9),
+        (by_hand, 0.4),
+        *((torch.from_numpy(p), top_p) for p, top_p in zip(draws, (0.3, 0.7, 0.95, 1.0), strict=True)),
     ]
+
+
+def _heads():
+    chance = torch.Generator().manual_seed(3)
+    shapes = [(1, 1, 3, 2), (2, 4, 6, 5), (1, 2, 1, 4)]
+    return [tuple(torch.randn(shape, generator=chance) for _ in range(3)) for shape in shapes]
+
+
+def _candidates():
+    chance = torch.Generator().manual_seed(4)
+    upper = [torch.tensor([5]), torch.tensor([40, 0, 12])]
+    return [(torch.randn(len(u), recipe.N_TOKENS, generator=chance), u) for u in upper]
 
 
 def _pairs():
@@ -182,6 +307,7 @@ EXERCISES = {
                 ),
                 Mistake(lambda p: -np.sum(np.log(p)), "Per note: the mean, not the sum."),
             ],
+            nudge="Work it out for 0.9, 0.5 and 0.02 first: 1.57.",
         ),
         Exercise(
             "transpose",
@@ -192,6 +318,7 @@ EXERCISES = {
                 Mistake(lambda grid, k: grid + k, "A rest is 0 in every key: do not move it."),
                 Mistake(lambda grid, k: np.where(grid > 0, grid - k, 0), "Up is plus."),
             ],
+            nudge="What is a rest in the grid, and in which key is it something else?",
         ),
         Exercise(
             "held",
@@ -200,8 +327,12 @@ EXERCISES = {
             "Start at 1 with each new pitch, and add 1 for each step that repeats the one before.",
             [
                 Mistake(_held_from_zero, "The first step of a note counts: it has been held for 1 step."),
+                Mistake(
+                    _held_capped, "Do not stop at 16: the model does that later, your function counts on."
+                ),
                 Mistake(_held_counting_all, "A note that comes back starts at 1 again."),
             ],
+            nudge="At which steps does the count begin anew?",
         ),
         Exercise(
             "skew",
@@ -213,8 +344,9 @@ EXERCISES = {
                 Mistake(_skew_padded_right, "Pad on the left: rows have to move left by 3, 2, 1, 0."),
                 Mistake(_skew_not_masked, "The numbers above the diagonal are leftovers: use .tril()."),
             ],
+            nudge="How far must row i move, and what does one more column do to numbers that are read in rows of T?",
         ),
-        Exercise(
+        EitherKind(
             "nucleus",
             _nucleus,
             _distributions,
@@ -224,11 +356,64 @@ EXERCISES = {
                     _nucleus_too_small,
                     "Keep the token that crosses top_p too: what counts is the sum of those before it.",
                 ),
+                Mistake(
+                    _nucleus_too_small_and_guarded,
+                    "Keep the token that crosses top_p too: now one likely token can be cut off, and nothing is left.",
+                ),
+                Mistake(
+                    _nucleus_left_sorted,
+                    "These are the right numbers in sorted order: put each back where its token was.",
+                ),
                 Mistake(_nucleus_not_rescaled, "What is kept has to add up to one again."),
                 Mistake(
                     _nucleus_by_threshold, "top_p is a limit for the running sum, not for one probability."
                 ),
             ],
+            nudge="Is the token that crosses top_p inside or outside?",
+        ),
+        Exercise(
+            "attend",
+            _attend,
+            _heads,
+            "Scores q @ k.transpose(-1, -2) over the root of d, -inf above the diagonal, softmax over keys, times v.",
+            [
+                Mistake(
+                    _attend_without_mask,
+                    "The future is still visible: put -inf above the diagonal, before the softmax.",
+                ),
+                Mistake(_attend_unscaled, "Divide the scores by the square root of d, the last axis of q."),
+                Mistake(
+                    _attend_blind_to_itself,
+                    "A step may look at itself: the diagonal stays (triu(1), not triu(0)).",
+                ),
+                Mistake(
+                    _attend_masked_late, "After the softmax it is too late: the rows no longer add up to one."
+                ),
+                Mistake(_attend_over_queries, "The softmax runs over the keys, the last axis."),
+            ],
+            nudge="Which entries of the scores (query, key) belong to the future, and what does the softmax make of -inf?",
+        ),
+        Exercise(
+            "no_crossing",
+            _no_crossing,
+            _candidates,
+            "Where the upper voice sounds (token above 0), set the logits of all tokens above it to -inf.",
+            [
+                Mistake(
+                    _crossing_by_zero, "A logit of 0 is a score like others; only -inf gives probability 0."
+                ),
+                Mistake(
+                    _crossing_strict,
+                    "The same note as the voice above is no crossing: forbid only what is higher.",
+                ),
+                Mistake(
+                    _crossing_below_a_rest, "Where the voice above rests (token 0) there is nothing to cross."
+                ),
+                Mistake(
+                    _crossing_of_the_lower, "Higher pitches have larger tokens: forbid those above `upper`."
+                ),
+            ],
+            nudge="What must a logit be, so that after the softmax the note has probability 0?",
         ),
         Exercise(
             "parallel_fifths",
@@ -240,6 +425,7 @@ EXERCISES = {
                 Mistake(_fifths_held, "A fifth that is held or repeated is allowed: both voices must move."),
                 Mistake(_fifths_contrary, "Voices that move against each other are not parallel."),
             ],
+            nudge="A fifth that is held, a fifth an octave wider, voices that go apart: which of them count?",
         ),
     )
 }
@@ -249,7 +435,52 @@ transpose = EXERCISES["transpose"]
 held = EXERCISES["held"]
 skew = EXERCISES["skew"]
 nucleus = EXERCISES["nucleus"]
+attend = EXERCISES["attend"]
+no_crossing = EXERCISES["no_crossing"]
 parallel_fifths = EXERCISES["parallel_fifths"]
+
+
+@torch.inference_mode()
+def composed_under(
+    rule: Callable | None, model: nn.Module, steps: int = 96, count: int = 8, seed: int = 5
+) -> np.ndarray:
+    """Pieces (count, steps, 4) that a Composer writes in bars of four beats while `rule` limits each lower voice.
+
+    `rule` takes logits (count, tokens) and the tokens (count,) of the voice above, and gives logits; None: no limit.
+    """
+    generator, writer, rows = torch.Generator().manual_seed(seed), Writer(model.eval(), (16, 4), count), []
+    for _ in range(steps):
+        context, chord = writer.context(), []
+        for v in range(4):
+            logits = model.head.logits(v, context, writer.last, chord)
+            logits = rule(logits, chord[-1]) if rule and chord else logits
+            chord.append(choose(logits, 1.0, 1.0, generator))
+        writer.write(torch.stack(chord, 1))
+        rows.append(writer.last)
+    return to_grid(torch.stack(rows, 1))
+
+
+def better(model: nn.Module | None, to_beat: float) -> Result:
+    """Say whether a trained model gives the validation chorales fewer nats per note than `to_beat`."""
+    if model is None or model is Ellipsis:
+        result = Result(NOT_ATTEMPTED, "better: not attempted yet.")
+    elif not isinstance(model, recipe.Composer):
+        kind = type(model).__name__
+        result = Result(
+            WRONG, f"better: expected a trained Composer, got {kind}; return the model, not its history."
+        )
+    else:
+        pieces = chorales("valid")
+        nats = recipe.mean_nats(pieces, recipe.evaluate(model, pieces, metre_given=True))
+        word, hint = (
+            (CORRECT, "")
+            if nats < to_beat
+            else (WRONG, " Which rung of the ladder paid nothing, or too late?")
+        )
+        result = Result(word, f"better: {word}, {nats:.3f} nats per note against {to_beat:.3f}.{hint}")
+    print({CORRECT: "✔", NOT_ATTEMPTED: "…", WRONG: "✘"}[result.status], result.message)
+    return result
+
 
 quiz = Quiz(
     Question(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from course_utils.checks.core import Exercise, Mistake, Question, Quiz
+from course_utils.decoding.measures import unstable_words as _unstable_words
 
 
 def _generator(seed):
@@ -40,15 +41,6 @@ def _prefix_step(blank, unit, row, last):
     grown = (blank + unit) * row[1:]
     grown[last - 1] = blank * row[last]
     return (blank + unit) * row[0], unit * row[last], grown
-
-
-def _unstable_words(before, after):
-    old, new = before.split(), after.split()
-    same = 0
-    while same < min(len(old), len(new)) and old[same] == new[same]:
-        same += 1
-    grows = same == len(old) - 1 and same < len(new) and new[same].startswith(old[same])
-    return len(old) - same - grows
 
 
 def _read_path(path):

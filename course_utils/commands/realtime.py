@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 from course_utils.commands import LEARN, argument, command
 
 _REWRITE = "\r\x1b[K"  # to the beginning of the line, and clear it
-_LONGEST = 60.0
-"""Seconds after which an utterance without a pause ends between two words, so that memory stays constant."""
+_LONGEST, _BREATH = 60.0, 0.2
+"""An utterance of more seconds than the first ends at the next silence of the second, which no word holds; of twice as
+many, wherever its text stands for good: so memory stays constant."""
 
 
 @command(
@@ -87,8 +88,9 @@ class _Screen:
         if self.partials and partial.text != self.shown:
             self.shown = partial.text
             self._partial(f"{partial.seconds:8.2f}  {partial.text}")
-        too_long = partial.seconds - self.begin > _LONGEST and partial.text == partial.stable
-        if partial.endpoint or too_long:
+        lasted = partial.seconds - self.begin
+        too_long = lasted > 2 * _LONGEST or (lasted > _LONGEST and partial.silence >= _BREATH)
+        if partial.endpoint or (too_long and partial.text == partial.stable):
             self.final(stream.next_utterance())
             self.begin = partial.seconds
 

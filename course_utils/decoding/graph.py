@@ -68,13 +68,16 @@ class WordGraph:
 
     `pronunciations` holds the classes of the phones of each entry, `owner` which of `words` it is, `grammar`
     (words + 1, words) the log-probabilities of a word after another; they count `weight` times, and each word `bonus` more.
+    A word is shown once it has been over for `patience` steps, or is certain: most that change, change at once.
     """
 
     def __init__(
         self, words: Sequence[str], pronunciations: Sequence[Sequence[int]], owner: Sequence[int],
         grammar: np.ndarray, weight: float = 0.5, bonus: float = 0.0, width: float = 30.0,
+        patience: int = 0,
     ):  # fmt: skip
         self.width = width  # nats below the best path at which one is given up
+        self.patience = patience
         self.texts, self.owner = tuple(words), np.array(owner)
         self.grammar = (weight * grammar + bonus)[np.append(self.owner, len(words))][:, self.owner]
         self.classes, self.skip, self.first, self.last = lattice(pronunciations)
@@ -175,10 +178,12 @@ class WordGraph:
         return Word(self.texts[spoken.word], start, end)
 
     def partial(self) -> Partial:
-        """The best path so far, without the word that is being said."""
+        """The best path so far, without the word that is being said, and without words that are over too shortly."""
         state = int(self.score.argmax())
         over = np.flatnonzero(self.last == state)
         best = self.exit_paths[1, over[0]] if len(over) else self.before[state]
+        while best is not None and best.end + 1 > self.step - self.patience:
+            best = best.before
         return self._partial(best if self.step else None)
 
     def _partial(self, best: Spoken | None) -> Partial:

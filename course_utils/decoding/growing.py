@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 
@@ -79,3 +80,26 @@ class LocalAgreement:
         if len(self.recent) == self.n:
             self.stable += reduce(agreed, [one[len(self.stable) :] for one in self.recent])
         return list(self.stable), list(words[len(self.stable) :])
+
+
+def hypotheses(
+    transcribe: Callable[[np.ndarray], str], waveform: np.ndarray, every_s: float = 1.0
+) -> list[list[str]]:
+    """The words that a `GrowingBuffer` shows after each `every_s` of a waveform (time,), and at its end."""
+    stream, size = GrowingBuffer(transcribe, every_s), round(every_s * SAMPLE_RATE)
+    shown = [stream.push(waveform[i : i + size]).text.split() for i in range(0, len(waveform), size)]
+    return [*shown, stream.finish().text.split()]
+
+
+def flicker(shown: Sequence[Sequence[str]]) -> float:
+    """Words that changed with the next hypothesis, per word of the last."""
+    return sum(len(a) - len(agreed(a, b)) for a, b in pairwise(shown)) / max(1, len(shown[-1]))
+
+
+def first_shown(shown: Sequence[Sequence[str]]) -> list[int]:
+    """For each word of the last hypothesis the number of the first that has it, with all words before it."""
+    last = list(shown[-1])
+    return [
+        next(i for i, row in enumerate(shown) if list(row[: k + 1]) == last[: k + 1])
+        for k in range(len(last))
+    ]

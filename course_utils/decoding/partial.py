@@ -22,7 +22,8 @@ class Partial:
     """What was understood so far.
 
     `text` is the best guess, `stable` the part at its beginning that will not change any more, `words` are those of
-    `text` with times, `seconds` how much was heard; `endpoint`: the speaker seems to have finished.
+    `text` with times, `seconds` how much was heard, `silence` for how many of the last ones no unit came out;
+    `endpoint`: the speaker seems to have finished.
     """
 
     text: str = ""
@@ -30,3 +31,4 @@ class Partial:
     words: tuple[Word, ...] = ()
     seconds: float = 0.0
     endpoint: bool = False
+    silence: float = 0.0

@@ -28,14 +28,9 @@ class WaveformAutoencoder(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv1d(1, 64, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv1d(64, 128, 3, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose1d(128, 64, 3, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose1d(64, 1, 3, padding=1),
-        )
+            nn.Conv1d(1, 64, 3, padding=1), nn.ReLU(), nn.Conv1d(64, 128, 3, padding=1), nn.ReLU(),
+            nn.ConvTranspose1d(128, 64, 3, padding=1), nn.ReLU(), nn.ConvTranspose1d(64, 1, 3, padding=1),
+        )  # fmt: skip
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
         """(B, time) -> (B, time)."""
@@ -159,9 +154,7 @@ class DualPathBlock(nn.Module):
         y, state = self.gru(y, state)
         x = x + self.mix(y).view(b, f, t, d).transpose(1, 2)
         y = self.norm2(x) + self.place
-        q, k, v = (
-            self.qkv(y).view(b * t, f, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        )  # frame by frame
+        q, k, v = self.qkv(y).view(b * t, f, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         y = F.scaled_dot_product_attention(q, k, v)
         return x + self.out(y.transpose(1, 2).reshape(b, t, f, d)), state
 

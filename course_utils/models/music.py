@@ -62,9 +62,7 @@ class RelativeAttention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
         if config.relative:  # one vector a distance, row 0 for the step itself; shared by the heads
-            self.distance = nn.Parameter(
-                0.02 * torch.randn(config.max_distance, config.d_model // config.n_heads)
-            )
+            self.distance = nn.Parameter(0.02 * torch.randn(config.max_distance, config.d_model // config.n_heads))  # fmt: skip
 
     def forward(self, x: torch.Tensor, cache: "Cache | None" = None) -> torch.Tensor:
         """(B, T, D) -> (B, T, D). With a cache, x is the one step after those in the cache."""
@@ -75,9 +73,7 @@ class RelativeAttention(nn.Module):
             k, v = cache.append(k, v)
         scores = q @ k.transpose(-1, -2)  # (B, H, T, S)
         if self.config.relative:
-            far_to_near = torch.arange(k.shape[2] - 1, -1, -1, device=x.device).clamp(
-                max=self.config.max_distance - 1
-            )
+            far_to_near = torch.arange(k.shape[2] - 1, -1, -1, device=x.device).clamp(max=self.config.max_distance - 1)  # fmt: skip
             relative = q @ self.distance[far_to_near].T
             scores = scores + (relative if cache is not None else skew(relative))
         if cache is None:
@@ -194,15 +190,11 @@ class VoiceHead(nn.Module):
         self.context = nn.Linear(config.d_model, 4 * h)
         pairs = [f"{u}{v}" for v in range(4) for u in range(v)]
         sizes = {"": N_TOKENS} | ({"moved": NO_LEAP + 1, "from": 50} if self.by_interval else {})
-        self.chosen = nn.ModuleDict(
-            {p + kind: nn.Embedding(n, h) for p in pairs for kind, n in sizes.items()}
-        )
+        self.chosen = nn.ModuleDict({p + kind: nn.Embedding(n, h) for p in pairs for kind, n in sizes.items()})  # fmt: skip
         for table in self.chosen.values():
             nn.init.normal_(table.weight, std=0.1)
         self.dropout = drop = nn.Dropout(config.dropout)
-        inner = [
-            (nn.LayerNorm(h), nn.Linear(h, 2 * h), nn.GELU(), drop, nn.Linear(2 * h, h)) for _ in range(4)
-        ]
+        inner = [(nn.LayerNorm(h), nn.Linear(h, 2 * h), nn.GELU(), drop, nn.Linear(2 * h, h)) for _ in range(4)]  # fmt: skip
         self.mix = nn.ModuleList(nn.Sequential(*layers) for layers in inner)
         self.norm = nn.ModuleList(nn.LayerNorm(h) for _ in range(4))
         self.note = nn.ModuleList(nn.Linear(h, N_TOKENS) for _ in range(4))
@@ -211,9 +203,7 @@ class VoiceHead(nn.Module):
         self.register_buffer("leaps", leap(every, every[:, None]), persistent=False)
         self.register_buffer("intervals", interval(every[:, None], every), persistent=False)
 
-    def logits(
-        self, v: int, context: torch.Tensor, last: torch.Tensor, above: list[torch.Tensor]
-    ) -> torch.Tensor:
+    def logits(self, v: int, context: torch.Tensor, last: torch.Tensor, above: list) -> torch.Tensor:
         """context (..., 4, h), last (..., 4), `above`: notes (...) of the voices above -> (..., tokens)."""
         x = context[..., v, :]
         for u, note in enumerate(above):

@@ -63,9 +63,7 @@ class Writer:
             cache.select(index)
 
 
-def choose(
-    logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator
-) -> torch.Tensor:
+def choose(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> torch.Tensor:  # fmt: skip
     """Draw one token for each row of logits (count, tokens); temperature 0 takes the likeliest."""
     if temperature == 0:
         return logits.argmax(-1)
@@ -82,9 +80,7 @@ def parallels(v: int, last: torch.Tensor, above: list[torch.Tensor]) -> torch.Te
     forbidden = torch.zeros(len(last), N_TOKENS, dtype=torch.bool, device=last.device)
     for u, upper in enumerate(above):
         before, upper = last[:, u, None], upper[:, None]
-        kept = ((before - own) % 12 == (upper - note) % 12) & torch.isin(
-            (before - own) % 12, torch.tensor([0, 7])
-        )
+        kept = ((before - own) % 12 == (upper - note) % 12) & torch.isin((before - own) % 12, torch.tensor([0, 7]))  # fmt: skip
         together = (upper - before).sign() * (note - own).sign() == 1
         sounding = (before > 0) & (before < START) & (upper > 0) & (own > 0) & (note > 0)
         forbidden |= kept & together & sounding
@@ -95,9 +91,7 @@ class Composer(ChoraleTransformer):
     """A ChoraleTransformer with what one does with it: measure, compose, harmonise."""
 
     @torch.inference_mode()
-    def log_probs(
-        self, grid: np.ndarray, metre: tuple[int, int], keys: tuple[int, ...] = (0,)
-    ) -> torch.Tensor:
+    def log_probs(self, grid: np.ndarray, metre: tuple, keys: tuple = (0,)) -> torch.Tensor:
         """Log-probability of every note (steps, 4); of several keys the mean probability is taken."""
         self.eval()
         tokens = to_tokens(grid)
@@ -105,15 +99,11 @@ class Composer(ChoraleTransformer):
         place = places(len(tokens), metre).expand(len(keys), -1)
         return self(sung, place).double().logsumexp(0) - math.log(len(keys))
 
-    def nll(
-        self, grid: np.ndarray, metre: tuple[int, int] | None = None, keys: tuple[int, ...] = (0,)
-    ) -> float:
+    def nll(self, grid: np.ndarray, metre: tuple | None = None, keys: tuple = (0,)) -> float:
         """Mean nats per note of a grid (steps, 4) of MIDI pitches, 0 = rest.
 
-        Args:
-            grid: at least one step; pitches from 30 to 92.
-            metre: (steps in a bar, steps before the first bar line); None: summed over all known metres.
-            keys: shifts in semitones whose predictions are averaged, for example `range(-6, 6)`.
+        metre: (steps in a bar, steps before the first bar line); None: summed over all known metres.
+        keys: shifts in semitones whose predictions are averaged, for example `range(-6, 6)`.
         """
         keys = tuple(keys)
         if metre is not None:
@@ -122,17 +112,13 @@ class Composer(ChoraleTransformer):
         joint = torch.stack([self.log_probs(grid, m, keys).sum() for m in METRES])
         return -float((joint + (prior / prior.sum()).log()).logsumexp(0)) / (4 * len(grid))
 
-    def generate(
-        self, steps: int, prompt: np.ndarray | None = None, temperature: float = 1.0, top_p: float = 0.95,
-        seed: int = 0, metre: tuple[int, int] = (16, 0), strict: bool = False,
-    ) -> np.ndarray:  # fmt: skip
+    def generate(self, steps, prompt=None, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0), strict=False) -> np.ndarray:  # fmt: skip
         """A grid (steps, 4) of new music, or `prompt` (its steps count too) and what follows; see `compose`."""
         return compose(self, steps, 1, prompt, temperature, top_p, seed, metre, strict)[0]
 
     def harmonise(
-        self, soprano: np.ndarray, temperature: float = 1.0, top_p: float = 0.95, seed: int = 0,
-        metre: tuple[int, int] = (16, 0), particles: int = 48,
-    ) -> np.ndarray:  # fmt: skip
+        self, soprano, temperature=1.0, top_p=0.95, seed=0, metre=(16, 0), particles=48
+    ) -> np.ndarray:
         """A grid (steps, 4) whose first column is `soprano` (steps,) of MIDI pitches."""
         return harmonise(self, soprano, temperature, top_p, seed, metre, particles)
 
@@ -143,14 +129,8 @@ def compose(
 ) -> np.ndarray:  # fmt: skip
     """`count` new pieces at once: grids (count, steps, 4); `strict`: parallel fifths and octaves are never drawn."""
     if not (1 <= steps <= MAX_STEPS and count >= 1 and 0 <= temperature < math.inf and 0 < top_p <= 1):
-        raise ValueError(
-            f"expected 1 to {MAX_STEPS:,} steps, count of at least 1, temperature of at least 0, top_p above 0 up to 1"
-        )
-    given = (
-        torch.zeros(0, 4, dtype=torch.long)
-        if prompt is None or not len(prompt)
-        else to_tokens(prompt)[:steps]
-    )
+        raise ValueError(f"expected 1 to {MAX_STEPS:,} steps, count >= 1, temperature >= 0, 0 < top_p <= 1")
+    given = torch.zeros(0, 4, dtype=torch.long) if prompt is None or not len(prompt) else to_tokens(prompt)[:steps]  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     writer, written = Writer(model.eval(), metre, count), []
     for t in range(steps):

@@ -82,9 +82,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def geometry(
-    config: RecogniserConfig, seen: torch.Tensor, m: int, n: int, chunk: int
-) -> tuple[torch.Tensor, ...]:
+def geometry(config: RecogniserConfig, seen: torch.Tensor, m: int, n: int, chunk: int) -> tuple:
     """Rotary tables (m + n, d / 2) and mask (n, m + n) for n new steps after m remembered ones, of which `seen` are real."""
     half = config.dim // config.heads // 2
     key = torch.arange(-m, n, device=seen.device)

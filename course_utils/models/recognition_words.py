@@ -7,13 +7,12 @@ __all__ = ['PhraseConfig', 'LexiconRecogniser', 'PhraseRecogniser']
 import math
 from dataclasses import dataclass
 import torch
-from dataclasses import replace
 from course_utils.models.recognition import PHONES, RecogniserConfig
 from course_utils.models.recognition_streams import Recogniser
 
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from course_utils.decoding.beam import PrefixBeam
 from course_utils.decoding.graph import WordGraph
@@ -30,6 +29,7 @@ class PhraseConfig:
     pronunciations: tuple[str, ...] = ()  # phones with spaces between
     weight: float = 0.6  # of the grammar
     bonus: float = 1.0  # for each word
+    patience: int = 0  # steps that a word has been over before it is shown
 
 
 class LexiconRecogniser(Recogniser):
@@ -69,9 +69,8 @@ class PhraseRecogniser(Recogniser):
         c = self.phrases
         classes = [[PHONES.index(p) + 1 for p in entry.split()] for entry in c.pronunciations]
         owner = [self.vocabulary.index(word) for word in c.words]
-        return WordGraph(
-            self.vocabulary, classes, owner, self.grammar.float().cpu().numpy(), c.weight, c.bonus
-        )
+        grammar = self.grammar.float().cpu().numpy()
+        return WordGraph(self.vocabulary, classes, owner, grammar, c.weight, c.bonus, patience=c.patience)
 
     def listening_for(self, words: Sequence[str]) -> "PhraseRecogniser":
         """The same ears for other words, all equally likely, without training. ValueError: none, or not to be said."""

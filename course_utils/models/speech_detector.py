@@ -42,7 +42,7 @@ def speech_frames(clean, range_db=30.0, gap=12):
 
 
 class SpeechDetector(torch.nn.Module):
-    """Is somebody speaking? One logit per frame of 16 ms, from the past 0.7 s (built in notebook 00)."""
+    """Is somebody speaking? One logit per frame of 16 ms, from it and its past (built in notebook 00)."""
 
     def __init__(self, width=32, kernel=15, running_mean=True):
         super().__init__()

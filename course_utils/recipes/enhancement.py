@@ -12,14 +12,13 @@ import torch
 from torch import nn
 
 from course_utils import checkpoints, data, features, noise, training
-from course_utils.models.enhancement import BINS, DualPathEnhancer, EnhancerConfig, WaveformAutoencoder
-from course_utils.models.enhancement_losses import (
-    compressed_loss,
-    loss_fn,
-    naive_loss,
-    si_sdr_loss,
-    snr_loss,
-    waveform_loss,
+from course_utils.models.enhancement import (
+    BINS,
+    DualPathEnhancer,
+    EnhancerConfig,
+    WaveformAutoencoder,
+    compress,
+    denoise,
 )
 from course_utils.paths import SAMPLE_RATE
 
@@ -29,13 +28,61 @@ SHIPPED = EnhancerConfig(channels=32, bands=32, width=48, blocks=3, gain_bands=4
 STEPS = 28_000
 SIZES = {"size": 64, "seconds": 3.0}
 
-# What the notebook trains live: the gain alone, then all of it.
+# What the ladder trains from nothing: the gain alone, then all of it.
 LESSON = EnhancerConfig(channels=16, bands=24, width=32, blocks=1, gain_bands=32, gain_width=112)
 LESSON_STEPS = (1000, 30)
 LESSON_RUN = {"learning_rate": 6e-3, "schedule": training.plateau, "ema": 0.98}
 LESSON_SIZES = {"size": 24, "seconds": 1.0, "varied": 0.2}  # short and easy: more of it in 90 s
 NAIVE_RUN = {"steps": 150, "learning_rate": 3e-3}
 NAIVE_SIZES = {"size": 4, "seconds": 0.5, "varied": 0.0}
+
+
+# --- what is minimised ---------------------------------------------------------------------------------
+
+
+def waveform_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Mean distance of samples (L1), (B, time) each: what looks natural for sound, and weighs loud sounds most."""
+    return (estimate - clean).abs().mean()
+
+
+def naive_loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Loss of a model that maps samples to samples, on a batch of noisy and clean (B, time)."""
+    noisy, clean = batch
+    return waveform_loss(model(noisy), clean)
+
+
+def si_sdr_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Negative SI-SDR in dB (Le Roux et al., 2019, eq. 3), (B, time) each, mean over the batch."""
+    scale = (estimate * clean).sum(-1, keepdim=True) / (clean.square().sum(-1, keepdim=True) + 1e-8)
+    target = scale * clean
+    error = estimate - target
+    ratio = (target.square().sum(-1) + 1e-8) / (error.square().sum(-1) + 1e-8)
+    return -10 * torch.log10(ratio).mean()
+
+
+def compressed_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Distance of the compressed spectra of two waveforms (B, time) (Ephrat et al., 2018; Braun and Tashev, 2021)."""
+    a, b = compress(features.stft(estimate)), compress(features.stft(clean))
+    return 0.3 * (a - b).abs().square().mean() + 0.7 * (a.abs() - b.abs()).square().mean()
+
+
+def snr_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Negative SNR in dB, at best -30: as `si_sdr_loss`, but the volume has to be right, too; (B, time) each."""
+    power, error = clean.square().sum(-1), (estimate - clean).square().sum(-1)
+    return -10 * torch.log10((power + 1e-8) / (error + 1e-3 * power + 1e-8)).mean()
+
+
+def combined_loss(estimate: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Details of the spectrum, and the samples; weights chosen for the SI-SDR of validation mixtures."""
+    return 30 * compressed_loss(estimate, clean) + 0.3 * snr_loss(estimate, clean)
+
+
+def loss_fn(
+    model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], distance: Callable = combined_loss
+) -> torch.Tensor:
+    """Loss of a model of spectra on noisy and clean waveforms (B, time); `distance` compares two such batches."""
+    noisy, clean = batch
+    return distance(denoise(model, noisy), clean)
 
 
 # --- invented noise, varied speech ---------------------------------------------------------------------
@@ -352,11 +399,11 @@ def validation(count: int = 24, real: bool = False) -> Callable[[nn.Module], dic
     return evaluate
 
 
-# --- the lesson and its ladder -------------------------------------------------------------------------
+# --- the ladder, from nothing ---------------------------------------------------------------------------
 
 
 def lesson_model() -> DualPathEnhancer:
-    """The final model in the size that trains in class."""
+    """The final model in a size that two processors train from nothing."""
     return DualPathEnhancer(LESSON)
 
 

@@ -189,7 +189,7 @@ Pronounces English words that are not in CMUdict: letters in, ARPAbet phones wit
 | | |
 | --- | --- |
 | method | two bidirectional GRU layers of width {width}, two output slots per letter, CTC, the lower layer's answer fed into the upper one (self-conditioned CTC, Nozaki and Komatsu 2021); greedy decoding |
-| size | {parameters:,} parameters, fp16, {kilobytes:.0f} KB |
+| size | {parameters:,} parameters, 8 bits each, {kilobytes:.0f} KB |
 | data | CMUdict (BSD licence, `data/lexicon`), without abbreviations and words with other signs than letters and the apostrophe; {train:,} words for training, {valid:,} for validation, {test:,} for the test |
 | split | by word stem (a hash of the stem decides), so no inflected form of a training word is held out |
 | training | seed {seed}, {epochs} epochs, {steps:,} steps of up to {batch} words, AdamW, peak rate {rate}, falling to zero in the last two epochs |
@@ -242,16 +242,18 @@ def train(steps: int | None = None, state: Path | None = None, name: str | Path 
 def write(
     network: letter_to_phone.LettersToPhones, facts: dict, parts: dict[str, Words], name: str | Path
 ) -> None:
-    """Measure the weights as they are stored (fp16), and write them with config and card."""
-    weights = {name: value.half() for name, value in network.state_dict().items()}
-    network.load_state_dict({name: value.float() for name, value in weights.items()})
-    scores = measure(network, parts["test"])
+    """Measure the weights as they are stored (8 bits), and write them with config and card."""
     config = {"width": network.lower.hidden_size, "embedding": network.embed.embedding_dim}
+    about = {"letters": text.LETTERS, "symbols": list(letter_to_phone.SYMBOLS)}
+    checkpoints.save(name, network, config, "# g2p", bits=8, **about)
+    network = checkpoints.load(name)
+    scores = measure(network, parts["test"])
+    parameters = sum(value.numel() for value in network.parameters())
     shown = {k: f"{v[0]:.1f} ({v[1]:.1f} to {v[2]:.1f})" for k, v in scores.items()}
     card = CARD.format(
         width=config["width"],
-        parameters=sum(value.numel() for value in weights.values()),
-        kilobytes=sum(value.numel() for value in weights.values()) * 2 / 1024,
+        parameters=parameters,
+        kilobytes=parameters / 1024,
         stems=len({stem(word) for word in parts["test"]}),
         **{name: len(words) for name, words in parts.items()},
         seed=SEED,
@@ -268,9 +270,8 @@ def write(
         network,
         config,
         card,
-        half=True,
-        letters=text.LETTERS,
-        symbols=list(letter_to_phone.SYMBOLS),
+        bits=8,
+        **about,
         training={"seed": SEED, "batch": BATCH, "peak_rate": PEAK_RATE, **facts},
         test=scores,
     )

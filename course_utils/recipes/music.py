@@ -177,7 +177,7 @@ def train(
         limits="Bach's chorales only: four voices, 16th grid, bars of 4/4, 3/4 and 3/2, no fermatas; the splits "
         "follow JSB-Chorales by content and are no paper's own",
     )  # fmt: skip
-    checkpoints.save(name, model, model.config, text, half=True)
+    checkpoints.save(name, model, model.config, text, bits=8)
     return model
 
 
@@ -251,13 +251,19 @@ def windowed_nats(model: nn.Module, chorales, length: int = 64) -> float:
     return cost / notes
 
 
-# Rung: (what it adds, kind of model, its options, training keys, averaged weights)
+class ShortComposer(Composer):
+    """A Composer that learns and is measured as the rungs below it, on short windows: one change at a time."""
+
+
+# Rung: (what it adds, kind of model, what its configuration changes, training keys, averaged weights)
 RUNGS = {
     "absolute": ("causal mask, absolute positions", TokenTransformer, {"relative": False}, False, None),
     "relative": ("relative attention", TokenTransformer, {}, False, None),
     "transposed": ("transposed training pieces", TokenTransformer, {}, True, None),
     "features": ("metre and held notes as inputs", TokenTransformer, {"features": True}, True, None),
-    "steps": ("whole steps, head for four voices", Composer, {}, True, None),
+    "chords": ("whole steps, head for four voices", ShortComposer, {"intervals": False}, True, None),
+    "longer": ("8 windows of 192 steps, not 6 of 64", Composer, {"intervals": False}, True, None),
+    "intervals": ("intervals as inputs and as scores", Composer, {}, True, None),
     "averaged": ("averaged weights: the lesson's model", Composer, {}, True, 0.98),
     "library": ("GPT2LMHeadModel, transposed pieces", LibraryTransformer, {}, True, None),
 }
@@ -267,10 +273,10 @@ def train_rung(rung: str, seed: int, steps: int | None = None) -> tuple[nn.Modul
     """Train one rung as in the lesson, for 300 steps."""
     _, kind, options, transpose, ema = RUNGS[rung]
     torch.manual_seed(seed)
-    config = replace(LESSON, relative=options.get("relative", True))
+    sizes = {name: value for name, value in options.items() if name != "features"}
+    config, long = replace(LESSON, **sizes), kind is Composer
     model = kind(config, features=True) if options.get("features") else kind(config)
-    by_step = kind is Composer
-    batches = Batches(data.chorales("train"), 192 if by_step else 64, 8 if by_step else 6, transpose, seed)
+    batches = Batches(data.chorales("train"), 192 if long else 64, 8 if long else 6, transpose, seed)
     return model, training.fit(
         model, batches, loss_fn, steps or 300, learning_rate=3e-3, weight_decay=0.1, ema=ema, seed=seed, title=rung,
         schedule=lambda p: min(p / 0.05, (1 - p) / 0.95),
@@ -279,6 +285,6 @@ def train_rung(rung: str, seed: int, steps: int | None = None) -> tuple[nn.Modul
 
 def nats(model: nn.Module, chorales) -> float:
     """Mean nats per note of a rung: whole pieces where the model can, else windows."""
-    if isinstance(model, Composer):
+    if isinstance(model, Composer) and not isinstance(model, ShortComposer):
         return mean_nats(chorales, evaluate(model, chorales, metre_given=True))
     return windowed_nats(model, chorales)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,6 +34,8 @@ __all__ = ["ctc", "frame_loss", "spelled"]  # used by the notebook, too
 SHIPPED = RecogniserConfig(units=PHONES, layers=3, expand=1, phones_after=2)
 STEPS = 1600
 SECONDS = 60
+PATIENCE = 8
+"""Steps that a word has been over before it is shown: a quarter of a second, in which most that change do so."""
 
 # What the notebook trains live: steps with the times of the phones, then by CTC.
 LESSON = {"dim": 96, "layers": 4, "heads": 0, "phones_after": 2, "dropout": 0.05}
@@ -159,7 +162,7 @@ def train(
         seed=seed, history=history, metrics=measure(model) if measure else {},
         limits="English, one talker; writes its own words whatever is said",
     )  # fmt: skip
-    checkpoints.save(name, model, model.phrases, text, half=True)
+    checkpoints.save(name, model, replace(model.phrases, patience=PATIENCE), text, bits=8)
     return model
 
 

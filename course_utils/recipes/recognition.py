@@ -6,6 +6,7 @@ rooms, noises, microphones and telephones are powers that are added or multiplie
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
-from course_utils import checkpoints, data, features, fingerprint, noise, paths, text, training
+from course_utils import checkpoints, data, features, fingerprint, noise, paths, shipped, text, training
 from course_utils.data.corpus import UNIT_SAMPLES
 from course_utils.models.recognition import LETTERS, PHONES, Frontend, RecogniserConfig
 from course_utils.models.recognition_streams import Recogniser
@@ -92,7 +93,7 @@ def sources(
 
 def _readers(split: str) -> Iterable[tuple[Piece, Callable[[], np.ndarray]]]:
     """The readers of LibriSpeech, in groups of words that a recogniser heard; every 13th reader is for validation."""
-    heard = json.loads((paths.data_folder() / "build" / "texts" / "readers.json").read_text())
+    heard = json.loads(shipped.content(paths.data_folder(), "build/texts/readers.json"))
     for i, one in enumerate(data.real("librispeech", "train")):
         if (i % 13 == 0) != (split == "valid"):
             continue
@@ -459,7 +460,8 @@ class MuonAdamW(torch.optim.AdamW):
     def _orthogonal(self, group: dict) -> None:
         shapes: dict[tuple, list] = {}
         for p in group["params"]:
-            shapes.setdefault(tuple(p.shape), []).append(p)
+            if p.grad is not None:  # a part of the model that was not used
+                shapes.setdefault(tuple(p.shape), []).append(p)
         for (rows, columns), same in shapes.items():
             gradient = torch.stack([p.grad for p in same])
             mean = torch.stack([self.state[p].setdefault("mean", torch.zeros_like(p)) for p in same])
@@ -535,6 +537,7 @@ def train(
     `begin` is a checkpoint to start from (a smaller learning rate is then enough), `extra` the folder of more speech
     that `course build-speech` has made; None: the cache, where something is there.
     """
+    language_of("recognition")  # before hours are spent that could not be saved
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # another core mixes
     model = Recogniser(SHIPPED)
@@ -565,15 +568,60 @@ def train(
     whole, config = with_language(model)
     if measure:
         text += "".join(f"| {what} | {figure} |\n" for what, figure in measure(whole).items())
-    checkpoints.save(name, whole, config, text, half=True)
+    checkpoints.save(name, whole, config, text, bits=8)
     return whole
 
 
-def with_language(network: Recogniser, name: str = "recognition") -> tuple[LexiconRecogniser, dict]:
-    """The network with the lexicon and language model of a checkpoint (`data.build.language` makes them), and its config."""
-    document, tensors = checkpoints.read(name)
-    config = {"network": asdict(network.config), "language": document["config"]["language"]}
+def language_of(name: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Configuration and tensors of the lexicon and language model in a checkpoint.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or none with a language model in it, and how one is made.
+    """
+    try:
+        document, tensors = checkpoints.read(name)
+        found = document["config"]["language"]
+    except (checkpoints.CheckpointError, KeyError) as error:
+        why = f"it has no {error} in its config" if isinstance(error, KeyError) else str(error)
+        raise checkpoints.CheckpointError(
+            f"the lexicon and language model are taken from the checkpoint {str(name)!r}, and that can not be done: {why}. "
+            "Restore it with `git checkout -- data/checkpoints`, or make them anew: "
+            "`python -m data.build.language NETWORK OUT` puts them into any trained `Recogniser`"
+        ) from error
+    return found, {key: value for key, value in tensors.items() if key.startswith("language.")}
+
+
+def with_language(network: Recogniser, name: str | Path = "recognition") -> tuple[LexiconRecogniser, dict]:
+    """The network with the lexicon and language model of a checkpoint (see `language_of`), and its config."""
+    language, tensors = language_of(name)
+    config = {"network": asdict(network.config), "language": language}
     whole = LexiconRecogniser.from_config(config)
-    language = {key: value for key, value in tensors.items() if key.startswith("language.")}
-    whole.load_state_dict({**network.state_dict(), **language})
+    whole.load_state_dict({**network.state_dict(), **tensors})
     return whole, config
+
+
+# --- one's own voice -----------------------------------------------------------------------------------
+
+
+def adapt_last_layer(
+    model: Recogniser, recordings: Sequence[tuple[np.ndarray, str]], steps: int = 60
+) -> Recogniser:
+    """A copy of `model` whose last layer has learnt from (waveform (time,), text); the rest is frozen."""
+    from course_utils import metrics
+
+    adapted, hidden = copy.deepcopy(model).eval(), []
+    hook = adapted.head.register_forward_pre_hook(lambda _, inputs: hidden.append(inputs[0]))
+    for waveform, _ in recordings:
+        adapted.hear(waveform)
+    hook.remove()
+    hidden = [h.clone() for h in hidden]  # (1, steps of the recording, dim) each: they never change
+    labels = [[spelled(metrics.normalise(said).split(), model.config.units)] for _, said in recordings]
+    optimizer = torch.optim.AdamW(adapted.head.parameters(), lr=1e-3, weight_decay=0.0)
+    for _ in range(steps):
+        losses = [
+            ctc(adapted.head(h).log_softmax(-1), label) for h, label in zip(hidden, labels, strict=True)
+        ]
+        optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        optimizer.step()
+    return adapted

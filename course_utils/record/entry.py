@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from course_utils import checkpoints, fingerprint, paths
 
@@ -32,9 +34,16 @@ class Entry:
     sample: Callable[[dict[str, Any]], list[str]]
 
 
+@lru_cache
+def _document(folder: Path, _state: tuple[int, ...]) -> dict[str, Any]:
+    return checkpoints.read(folder)[0]  # all weights are read for their checksum, so once is enough
+
+
 def checkpoint_key(name: str) -> str:
     """Fingerprint of a checkpoint: its weights, and the class that holds them."""
-    document, _ = checkpoints.read(name)
+    folder = paths.checkpoints_folder() / name
+    files = folder / "config.json", folder / "model.safetensors"
+    document = _document(folder, tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
     module = document["module"].removeprefix("course_utils.")
     return fingerprint.digest(
         document["sha256"], document["config"], fingerprint.code(module, document["class"])
@@ -91,3 +100,35 @@ class Unfinished:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
             self._path.unlink(missing_ok=True)
+
+
+def rows_of(every: Sequence[Any], row: Callable[[Any], dict[str, Any]], key: str, title: str) -> list[dict]:
+    """`row(item)` of every item, with its `id`; what was stopped goes on where it was."""
+    with Unfinished(key) as unfinished:
+        for item in tqdm(every, title, delay=2):
+            if item.id not in unfinished.rows:
+                unfinished.add([{"id": item.id, **row(item)}])
+        return [unfinished.rows[item.id] for item in every]
+
+
+def by_column(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] | None = None) -> dict[str, list]:
+    """Rows as a list for each of `columns`, all of the first row's if None: what a record keeps under "each"."""
+    return {column: [row[column] for row in rows] for column in columns or rows[0]}
+
+
+def sample_of(
+    every: Sequence[Any],
+    row: Callable[[Any], dict[str, Any]],
+    record: Mapping[str, Any],
+    count: int,
+    grid: str,
+    system: str,
+) -> list[str]:
+    """What `row` gives now for `count` of the items of a record with "each", where it is not what was recorded."""
+    if record["each"]["id"] != [item.id for item in every]:
+        return [f"the items of {grid} are others"]
+    found = []
+    for i in range(0, len(every), -(-len(every) // count)):
+        old = {column: values[i] for column, values in record["each"].items()}
+        found += differences(row(every[i]), old, f"{system} on {grid}, {every[i].id},")
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 from course_utils import fingerprint, recipes, tables
 from course_utils.record import results, topics
 
-_NOT_FIGURES = ("rung", "seed", "steps", "asked", "fingerprint")
+_NOT_FIGURES = ("rung", "seed", "steps", "asked", "fingerprint", "seconds", "parameters")
 
 
 def _name(topic: str) -> str:
@@ -33,7 +33,12 @@ def _recipe(topic: str) -> ModuleType:
 
 def with_ladder() -> list[str]:
     """Names of the topics that have a ladder."""
-    return [name for name in topics.every() if hasattr(recipes.find(_name(name)), "RUNGS")]
+    known = recipes.names()
+    return [
+        name
+        for name in topics.every()
+        if _name(name) in known and hasattr(recipes.find(_name(name)), "RUNGS")
+    ]
 
 
 def made_with(topic: str) -> str:
@@ -115,7 +120,7 @@ def _record(topic: str, row: dict[str, Any], rungs: list[str]) -> None:
 
 
 def summary(topic: str) -> dict[str, dict[str, Any]]:
-    """Recorded figures by rung: {"about", "seeds", "steps", "figures": {name: (mean, standard deviation)}}."""
+    """Recorded figures by rung: {"about", "seeds", "steps", "parameters", "figures": {name: (mean, standard deviation)}}."""
     found, rungs = {}, _recipe(topic).RUNGS
     recorded = rows(topic)
     for rung in dict.fromkeys(row["rung"] for row in recorded):
@@ -130,6 +135,7 @@ def summary(topic: str) -> dict[str, dict[str, Any]]:
             "about": rungs[rung][0] if rung in rungs else rung,
             "seeds": len(of_rung),
             "steps": of_rung[0]["steps"],
+            "parameters": of_rung[0]["parameters"],
             "figures": figures,
         }
     return found
@@ -141,6 +147,7 @@ def table(topic: str, digits: int = 3) -> tables.MarkdownTable:
         {
             "rung": rung,
             "what it adds": entry["about"],
+            "parameters": f"{entry['parameters']:,}",
             "seeds": entry["seeds"],
             **{name: tables.spread(*figures, digits) for name, figures in entry["figures"].items()},
         }
@@ -181,7 +188,7 @@ def restamp(topic: str) -> list[str]:
     measured = _measure(topic, row["rung"], row["seed"], row["asked"])
     allowed = summary(topic)[row["rung"]]["figures"]
     for name, value in measured.items():
-        if name in (*_NOT_FIGURES, "seconds") or not isinstance(value, int | float):
+        if name in _NOT_FIGURES or not isinstance(value, int | float):
             continue
         deviation = allowed.get(name, (0.0, 0.0))[1]
         tolerance = 3 * deviation if deviation == deviation else 0.0

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm.auto import tqdm
 
-from course_utils import audio, data, metrics, noise, shipped
+from course_utils import audio, data, metrics, noise, shipped, tables
 from course_utils.record import grids
 from course_utils.record.grids import balanced, in_turn, seed_of
 
@@ -292,3 +292,67 @@ def score(
 def summarise(rows: Sequence[dict[str, Any]], by: str | None = None) -> dict:
     """Mean of each measure with its 95 % interval (`grids.summarise`); with `by` for each value of that column."""
     return grids.summarise(rows, (*MEASURES, "wer"), by)
+
+
+def means(
+    enhance: Callable[[np.ndarray], np.ndarray],
+    mixtures: Sequence[Mixture],
+    measures: Sequence[str] = ("si_sdr",),
+) -> dict[str, float]:
+    """The mean of each measure over what `enhance` makes of the mixtures; arguments as for `score`."""
+    return {
+        name: mean
+        for name, (mean, *_) in summarise(score(enhance, mixtures, measures, progress=False)).items()
+    }
+
+
+def installed() -> tuple[list[str], list[str]]:
+    """The measures of `MEASURES` that can be computed here, and for each of the others how to install it."""
+    can, sentences = [], []
+    for measure in MEASURES:
+        try:
+            score(np.copy, grid("own", 1), [measure], progress=False)
+            can.append(measure)
+        except metrics.MissingJudge as missing:
+            sentences.append(str(missing))
+    return can, sentences
+
+
+class Yardstick:
+    """Five noises at 5 dB, four clips each, that go through notebook 01: real ones, white, hum, fan and babble.
+
+    Attributes:
+        pairs: noisy and clean waveforms (time,) by kind of noise.
+        sounds: the noises alone, of the kinds that are not real.
+        text: what is said in the first clip of each kind that is not real.
+    """
+
+    def __init__(self):
+        said = data.speech("test", kind="sentence")[::25][:4]
+        self.text = said[0].text
+        self.sounds = {
+            kind: [noise.generate(kind, 5, seed) for seed in range(4)] for kind in ("white", "hum", "fan")
+        }
+        self.sounds["babble"] = [clip.audio for clip in data.noise("test") if clip.kind == "babble"][:4]
+        self.pairs = {"real": [(m.noisy, m.clean) for m in grid("shipped", 20) if m.snr_db == 5]}
+        for kind, clips in self.sounds.items():
+            mixed = zip(said, clips, strict=True)
+            self.pairs[kind] = [(audio.mix(one.audio, clip, 5.0)[0], one.audio) for one, clip in mixed]
+
+    def gains(self, system: Callable[..., np.ndarray], told: bool = False) -> dict[str, float]:
+        """Mean SI-SDR of system(noisy) minus that of noisy, in dB, by kind; with `told` of system(noisy, clean)."""
+        result = {}
+        for kind, pairs in self.pairs.items():
+            after = [metrics.si_sdr(system(n, c) if told else system(n), c) for n, c in pairs]
+            result[kind] = float(np.mean(after) - np.mean([metrics.si_sdr(n, c) for n, c in pairs]))
+        return result
+
+    @staticmethod
+    def table(steps: dict[str, dict[str, float]], *words: str) -> tables.MarkdownTable:
+        """Gains by the name of their system, each with its mean: all, or those whose names hold one of the words."""
+        rows = [
+            {"gain in dB": name, **row, "mean": float(np.mean(list(row.values())))}
+            for name, row in steps.items()
+            if not words or any(word in name for word in words)
+        ]
+        return tables.table(rows, digits=1)

@@ -31,9 +31,10 @@ def read(topic: str) -> dict[str, Any]:
 
 
 def write(topic: str, document: dict[str, Any]) -> Path:
-    """Write the record of a topic in one step; figures are rounded to five digits, so that a change is readable."""
+    """Write the record of a topic in one step; figures are rounded to five digits and a row stands on a line, so that a change is readable."""
     text = json.dumps(_rounded(document), indent=1, ensure_ascii=False)
     text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    text = re.sub(r"\{\n\s+([^{}]*?)\n\s*\}", lambda found: "{" + re.sub(r"\n\s*", " ", found[1]) + "}", text)
     FOLDER.mkdir(exist_ok=True)
     target = FOLDER / f"{topic}.json"
     temporary = target.with_suffix(".json.tmp")

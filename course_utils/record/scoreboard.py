@@ -6,8 +6,12 @@ them with what is there now and runs nothing.
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
+import json
+import os
 import platform
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +21,7 @@ from course_utils import data, metrics, paths, peers, tables
 from course_utils.record import ladder, results, topics
 from course_utils.record.entry import Entry
 
-BEGIN, END = "<!-- scoreboard:begin -->", "<!-- scoreboard:end -->"
+BEGIN, END = "<!-- {}:begin -->", "<!-- {}:end -->"
 README = paths.ROOT / "README.md"
 FULL = paths.results_folder() / "README.md"
 
@@ -93,7 +97,8 @@ def _record(topic: str, entries: list[Entry], entry: Entry, record: dict[str, An
         if grid in systems
     }
     document["made with"] = {
-        "machine": f"{platform.system()} {platform.machine()}",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} threads",
         "python": platform.python_version(),
         **{name: found for name in topics.find(topic).LIBRARIES if (found := _version(name))},
     }
@@ -112,7 +117,28 @@ def _version(package: str) -> str | None:
 
 def text(names: Sequence[str] | None = None) -> str:
     """All recorded tables in Markdown, or those of some topics."""
-    return "\n\n".join(topics.find(name).text() for name in names or topics.every())
+    return "\n\n".join(f"{_with_ladder(name)}{_circumstances(name)}" for name in names or topics.every())
+
+
+def _with_ladder(name: str) -> str:
+    """The tables of a topic, and of its ladder where one is recorded and not among them."""
+    found = topics.find(name).text()
+    if name not in ladder.with_ladder() or not ladder.rows(name) or "| rung |" in found:
+        return found
+    steps = max(row["steps"] for row in ladder.rows(name))
+    return (
+        f"{found}\n\n**The ladder of the lesson**: each rung adds one thing; at most {steps:,} steps, mean ± standard "
+        f"deviation over the seeds.\n\n{ladder.table(name)}"
+    )
+
+
+def _circumstances(name: str) -> str:
+    """When and on what the last record of a topic was made."""
+    found = dict(results.read(name).get("made with", {}))
+    if not found:
+        return ""
+    date, machine = found.pop("date", "an unknown day"), found.pop("machine")
+    return f"\n\nLast recorded on {date} ({machine}; {', '.join(f'{k} {v}' for k, v in found.items())})."
 
 
 def headline() -> tables.MarkdownTable:
@@ -120,16 +146,51 @@ def headline() -> tables.MarkdownTable:
     return tables.table([row for topic in topics.every().values() for row in topic.headline()])
 
 
-def _tables() -> dict[Path, str]:
-    return {README: f"\n{headline()}\n", FULL: f"\n{text()}\n"}
+def contents() -> tables.MarkdownTable:
+    """The course in a table: of each notebook its minutes, the notebooks it needs, and the first of its figures.
+
+    Minutes and needs are what its title says.
+    """
+    figures = {topic.NOTEBOOK: topic.headline() for topic in topics.every().values()}
+    return tables.table([_lesson(path, figures) for path in sorted(paths.notebooks_folder().glob("*.ipynb"))])
 
 
-def _parts(path: Path) -> tuple[str, str, str]:
+def _lesson(path: Path, figures: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    number, name, builds = re.match(r"# (\d\d) · ([^:\n]+): (.+)", first).groups()
+    minutes = re.search(r"(\d+) minutes of computing", first).group(1)
+    needs = re.search(r"You need ([^.]*)", first)
+    before = re.findall(r"\b\d\d\b", needs.group(1)) if needs else []
+    to = "–".join(before) if " to " in (needs.group(1) if needs else "") else ", ".join(before)
+    row = next(iter(figures.get(number, [])), None)
+    return {
+        "notebook": f"[{number} {name.lower()}](notebooks/{path.name})",
+        "you build": builds,
+        "computing": f"{minutes} min",
+        "needs": to or "Python",
+        "first figure": f"{row['measure']}: {row['this course']}; {row['best of the others']}"
+        if row
+        else "–",
+    }
+
+
+def _tables() -> dict[tuple[Path, str], str]:
+    return {
+        (README, "course"): f"\n{contents()}\n",
+        (README, "scoreboard"): f"\n{headline()}\n",
+        (FULL, "scoreboard"): f"\n{text()}\n",
+    }
+
+
+def _parts(path: Path, name: str) -> tuple[str, str, str]:
     content = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = content.partition(BEGIN)
-    between, end, after = rest.partition(END)
+    opening, closing = BEGIN.format(name), END.format(name)
+    before, begin, rest = content.partition(opening)
+    between, end, after = rest.partition(closing)
     if not begin or not end:
-        raise ValueError(f"{_name(path)} lacks the markers {BEGIN} and {END}; the tables stand between them")
+        raise ValueError(
+            f"{_name(path)} lacks the markers {opening} and {closing}; a table stands between them"
+        )
     return before + begin, between, end + after
 
 
@@ -140,12 +201,12 @@ def _name(path: Path) -> str:
 def write_tables() -> list[str]:
     """Put the recorded tables into README.md and results/README.md; names those that this changed."""
     changed = []
-    for path, wanted in _tables().items():
-        before, between, after = _parts(path)
+    for (path, name), wanted in _tables().items():
+        before, between, after = _parts(path, name)
         if between != wanted:
             path.write_text(before + wanted + after, encoding="utf-8", newline="\n")
             changed.append(_name(path))
-    return changed
+    return list(dict.fromkeys(changed))
 
 
 def problems(names: Sequence[str] | None = None) -> list[str]:
@@ -174,8 +235,8 @@ def problems(names: Sequence[str] | None = None) -> list[str]:
         ]
         found += ladder.problems(topic)
     found += [
-        f"the tables of {_name(path)} are not those of results/; run `course scoreboard`"
-        for path, wanted in _tables().items()
-        if _parts(path)[1] != wanted
+        f"the table {name} of {_name(path)} is not that of results/ and notebooks/; run `course scoreboard`"
+        for (path, name), wanted in _tables().items()
+        if _parts(path, name)[1] != wanted
     ]
     return found

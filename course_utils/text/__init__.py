@@ -8,7 +8,7 @@
 
 from course_utils.text.dictionary import lexicon
 from course_utils.text.normalisation import normalise, words
-from course_utils.text.pronunciation import phonemes, pronounce
+from course_utils.text.pronunciation import phonemes, pronounce, spoken
 from course_utils.text.symbols import CHARACTERS, LETTERS, PHONES, PUNCTUATION, Vocabulary
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "normalise",
     "phonemes",
     "pronounce",
+    "spoken",
     "words",
 ]

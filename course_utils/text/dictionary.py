@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import lzma
 from collections.abc import Iterable
 from functools import cache
 
@@ -16,14 +16,14 @@ def lexicon() -> dict[str, list[tuple[str, ...]]]:
     126,052 words, read once (about 0.4 s). The first pronunciation is the usual one. Raises
     FileNotFoundError when the dictionary is not there.
     """
-    path = paths.data_folder() / "lexicon" / "cmudict.txt.gz"
+    path = paths.data_folder() / "lexicon" / "cmudict.txt.xz"
     if not path.exists():
         raise FileNotFoundError(
             f"no pronouncing dictionary at {path}: run from a complete copy of the course, "
             "or set COURSE_DATA to its data folder"
         )
     entries: dict[str, list[tuple[str, ...]]] = {}
-    for line in gzip.decompress(path.read_bytes()).decode("utf-8").splitlines():
+    for line in lzma.decompress(path.read_bytes()).decode("utf-8").splitlines():
         word, *phones = line.partition(" #")[0].split()
         # further pronunciations are written word(2), word(3)
         entries.setdefault(word.partition("(")[0], []).append(tuple(phones))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from course_utils.text.dictionary import letter_name, lexicon
 from course_utils.text.normalisation import normalise, words
-from course_utils.text.symbols import PUNCTUATION
+from course_utils.text.symbols import PHONES, PUNCTUATION
 
 _VOICELESS, _HISSING = {"P", "T", "K", "F", "TH"}, {"S", "Z", "SH", "ZH", "CH", "JH"}
 
@@ -102,22 +102,57 @@ def _pronounce_part(word: str) -> tuple[str, ...]:
     )
 
 
-def phonemes(text: str, pauses: bool = True) -> list[str]:
-    """Return the phones of a text, with "sil" at both ends and at every punctuation mark.
+Own = Mapping[str, Sequence[str]]
 
-    `pauses=False` leaves "sil" out. A text without words gives ["sil"] (or nothing).
+
+def spoken(text: str, own: Own | None = None) -> tuple[list[str], list[tuple[str, int, int]]]:
+    """Phones of a text with "sil" at both ends and at every punctuation mark, and its words: (word, first phone, end).
+
+    A text without words gives ["sil"] and no words. `own` holds pronunciations that come before the dictionary's:
+    {"siobhan": ("SH", "IH0", "V", "AO1", "N")}, each word as `normalise` leaves it, in capitals or not.
+
+    Raises:
+        ValueError: `own` has a word that can not occur, or phones that are not among `PHONES`.
     """
+    corrected = {word.lower(): _checked(word, phones) for word, phones in (own or {}).items()}
     tokens = re.findall(r"[a-z']+|[,.?!;]", normalise(text))
-    result = ["sil"]
+    phones, words = ["sil"], []
     for i, token in enumerate(tokens):
         if token in PUNCTUATION:
-            result += ["sil"] if result[-1] != "sil" else []
-        elif token == "a" and any(_is_letter_name(tokens, j) for j in (i - 1, i + 1)):
-            result += letter_name("a")  # A I: the letter, not the article
-        else:
-            result += pronounce(token)
-    result += ["sil"] if result[-1] != "sil" else []
-    return result if pauses else [phone for phone in result if phone != "sil"]
+            phones += ["sil"] if phones[-1] != "sil" else []
+            continue
+        letter = token == "a" and any(_is_letter_name(tokens, j) for j in (i - 1, i + 1))
+        first = len(phones)
+        phones += corrected.get(token) or (
+            letter_name("a") if letter else pronounce(token)
+        )  # A I: the letter, not the article
+        words.append((token, first, len(phones)))
+    phones += ["sil"] if phones[-1] != "sil" else []
+    return phones, words
+
+
+def _checked(word: str, phones: Sequence[str]) -> tuple[str, ...]:
+    if not re.fullmatch("[a-z']+", word.lower()):
+        raise ValueError(f"own: expected single words of the letters a to z, got {word!r}")
+    if (
+        isinstance(phones, str)
+        or not phones
+        or (unknown := [p for p in phones if p == "sil" or p not in PHONES])
+    ):
+        wrong = phones if isinstance(phones, str) or not phones else unknown
+        raise ValueError(
+            f"own: {word!r} needs a list of phones of text.PHONES, vowels with 0, 1 or 2, got {wrong!r}"
+        )
+    return tuple(phones)
+
+
+def phonemes(text: str, pauses: bool = True, own: Own | None = None) -> list[str]:
+    """Return the phones of a text, with "sil" at both ends and at every punctuation mark.
+
+    `pauses=False` leaves "sil" out. A text without words gives ["sil"] (or nothing). `own` as in `spoken`.
+    """
+    phones, _ = spoken(text, own)
+    return phones if pauses else [phone for phone in phones if phone != "sil"]
 
 
 def _is_letter_name(tokens: Sequence[str], i: int) -> bool:

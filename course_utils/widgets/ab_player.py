@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 DYNAMIC_RANGE_DB = 80.0
 
 
-def _png_address(log_mel: np.ndarray, top: float) -> str:
+def png_address(log_mel: np.ndarray, top: float) -> str:
     """A log-mel (frames, 80) as a bare picture, one pixel a value, as a data address."""
     buffer = io.BytesIO()
     decibels = 20 * (log_mel.T - top)
@@ -34,6 +34,21 @@ def describe_level(waveform: np.ndarray) -> str:
     """The level in words, for labels."""
     level = audio.level_db(waveform)
     return "silent" if level == float("-inf") else f"{level:.1f} dBFS"
+
+
+def one_level(clips: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Clips (time,) by name, all as loud as the softest: for blind tests, because louder sounds better.
+
+    Raises:
+        AudioError: one is silent.
+    """
+    levels = {name: audio.level_db(clip) for name, clip in clips.items()}
+    softest = min(levels, key=levels.get)
+    if levels[softest] == float("-inf"):
+        raise audio.AudioError(f"{softest} is silent: there is nothing to compare")
+    return {
+        name: clip * np.float32(10 ** ((levels[softest] - levels[name]) / 20)) for name, clip in clips.items()
+    }
 
 
 class ABPlayer(HtmlFallback, anywidget.AnyWidget):
@@ -97,7 +112,7 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
         if pictures and not blind:
             mels = [features.log_mel(clip) for clip in padded]
             top = max(float(mel.max()) for mel in mels)
-            shown["_pictures"] = [_png_address(mel, top) for mel in mels]
+            shown["_pictures"] = [png_address(mel, top) for mel in mels]
             shown["_alts"] = [
                 f"Log-mel spectrogram of {name}, {len(clip) / audio.SAMPLE_RATE:.1f} s, {describe_level(clip)}"
                 for name, clip in self._clips.items()

@@ -15,6 +15,7 @@ from course_utils import audio
 
 from .ab_player import describe_level
 from .fallback import HtmlFallback
+from .messages import problem, saying
 from .mic import TEXTS, UPLOAD_INSTEAD, MicRecorder
 from .upload import UploadButton
 
@@ -43,15 +44,14 @@ class AudioInput(HtmlFallback, widgets.VBox):
         ways = [BUNDLED, MICROPHONE, UPLOAD] if self._bundled else [MICROPHONE, UPLOAD]
         self._way = widgets.ToggleButtons(options=ways, tooltips=ways, style={"button_width": "140px"})
         self._clip = widgets.Dropdown(options=list(self._bundled), layout={"width": "420px"})
-        texts = {status: text.replace(UPLOAD_INSTEAD, OTHERWISE) for status, text in TEXTS.items()}
-        self.mic = MicRecorder(max_seconds=max_seconds, _texts=texts)
         self._file = UploadButton(self._on_file, self._on_refused)
+        self._changed: list[Callable[[], object]] = []
         self._place = widgets.VBox()
         self._note = widgets.HTML()
         super().__init__([self._way, self._place, self._note])
         self._way.observe(self._show, names="value")
         self._clip.observe(self._show, names="value")
-        self.mic.observe(self._show, names="status")
+        self.mic = self._fresh_mic()
         self._show()
 
     # --- use -----------------------------------------------------------------------------------------
@@ -78,6 +78,24 @@ class AudioInput(HtmlFallback, widgets.VBox):
     @way.setter
     def way(self, way: str) -> None:
         self._way.value = way
+
+    @property
+    def chosen_clip(self) -> str | None:
+        """The name of the bundled clip that is chosen; None while the microphone or a file is."""
+        return self._clip.value if self._way.value == BUNDLED else None
+
+    def on_change(self, callback: Callable[[], object]) -> None:
+        """Call `callback()` when another sound is chosen, recorded or uploaded."""
+        self._changed.append(callback)
+
+    def forget(self) -> None:
+        """Let go of what was recorded and uploaded, in the page too, and go back to the bundled clips."""
+        with self._lock:
+            self._uploaded = NOTHING_UPLOADED
+        gone, self.mic = self.mic, self._fresh_mic()
+        self._way.value = self._way.options[0]
+        self._show()
+        gone.close()
 
     def observe_way(self, callback: Callable[[object], object]) -> None:
         """Call `callback(change)` when another input is chosen."""
@@ -108,6 +126,12 @@ class AudioInput(HtmlFallback, widgets.VBox):
         return self.audio
 
     # --- inside ----------------------------------------------------------------------------------------
+
+    def _fresh_mic(self) -> MicRecorder:
+        texts = {status: text.replace(UPLOAD_INSTEAD, OTHERWISE) for status, text in TEXTS.items()}
+        mic = MicRecorder(max_seconds=self.max_seconds, _texts=texts)
+        mic.observe(self._show, names="status")
+        return mic
 
     def _read(self, name: str, content: bytes) -> tuple[np.ndarray, str]:
         file = io.BytesIO(content)
@@ -157,6 +181,11 @@ class AudioInput(HtmlFallback, widgets.VBox):
         self._show()
 
     def _show(self, _: object = None) -> None:
+        self._show_chosen()
+        for callback in self._changed:
+            callback()
+
+    def _show_chosen(self) -> None:
         way = self._way.value
         self._place.children = [{BUNDLED: self._clip, MICROPHONE: self.mic, UPLOAD: self._file}[way]]
         if way == MICROPHONE:  # the recorder has its own player and says itself what is wrong
@@ -168,8 +197,7 @@ class AudioInput(HtmlFallback, widgets.VBox):
             player = audio.audio_tag(waveform * np.float32(audio.shared_gain([waveform])), source)
             self._note.value = f"<div>{html.escape(words)}</div>{player}"
         except audio.AudioError as error:
-            colour = "#4a535c" if str(error) == NOTHING_UPLOADED else "#8f1e18"
-            self._note.value = f'<div role="alert" style="color:{colour}">{html.escape(str(error))}</div>'
+            self._note.value = (saying if str(error) == NOTHING_UPLOADED else problem)(str(error))
 
     def fallback_html(self) -> str:
         """Players for the bundled clips."""

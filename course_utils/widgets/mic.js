@@ -121,7 +121,7 @@ export default () => {
       stream = await navigator.mediaDevices.getUserMedia({
         audio: {
           channelCount: 1,
-          echoCancellation: processing,
+          echoCancellation: processing || model.get("echo_cancellation"),
           noiseSuppression: processing,
           autoGainControl: processing,
         },

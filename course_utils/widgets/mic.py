@@ -151,6 +151,7 @@ class MicRecorder(HtmlFallback, anywidget.AnyWidget):
     _css = FOLDER / "style.css"
     max_seconds = traitlets.Float(30.0).tag(sync=True)
     processing = traitlets.Bool(False).tag(sync=True)
+    echo_cancellation = traitlets.Bool(False).tag(sync=True)  # this alone, for a widget that speaks itself
     _wanted_rate = traitlets.Int(SAMPLE_RATE).tag(sync=True)  # 0: the device's own rate
     _texts = traitlets.Dict(TEXTS).tag(sync=True)
     # Not synchronised: a message to the browser would move this widget's incoming ones to another thread.

@@ -4,14 +4,16 @@ Prints the counts and the phoneme-pair coverage of `data/build/texts/{train,vali
 if a sentence could not be read aloud with a known pronunciation, or if the splits overlap.
 """
 
-import gzip
+import lzma
 import re
 import sys
 from itertools import pairwise
 from pathlib import Path
 
+from course_utils.shipped import content
+
 TEXTS = Path(__file__).parent / "texts"
-DICTIONARY = Path(__file__).parents[1] / "lexicon" / "cmudict.txt.gz"
+DICTIONARY = Path(__file__).parents[1] / "lexicon" / "cmudict.txt.xz"
 SPLITS = ("train", "valid", "test")
 MIN_WORDS, MAX_WORDS = 3, 16
 MIN_COVERAGE = 0.95
@@ -54,15 +56,15 @@ def words(sentence: str) -> list[str]:
 def read_dictionary(path: Path) -> dict[str, list[str]]:
     """First pronunciation of each word, as ARPAbet phonemes without stress marks.
 
-    The file is CMUdict's own text, plain or gzipped: one word and its phonemes a line, alternatives marked `word(2)`.
+    The file is CMUdict's own text, plain or packed: one word and its phonemes a line, alternatives marked `word(2)`.
     """
     if not path.is_file():
         raise TextError(
             f"no pronouncing dictionary at {path}: give the path of CMUdict's text file as argument"
         )
     data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
+    if data[:6] == b"\xfd7zXZ\0":
+        data = lzma.decompress(data)
     pronunciations: dict[str, list[str]] = {}
     for line in data.decode("utf-8").splitlines():
         fields = line.split("#")[0].split()
@@ -78,10 +80,10 @@ def read_dictionary(path: Path) -> dict[str, list[str]]:
 
 def read_sentences(split: str, folder: Path = TEXTS) -> list[str]:
     """The sentences of one split, in the order of the file."""
-    path = folder / f"{split}.txt"
-    if not path.is_file():
-        raise TextError(f"no sentences for {split!r}: expected the file {path}")
-    return path.read_text(encoding="utf-8").splitlines()
+    try:
+        return content(folder, f"{split}.txt").decode("utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise TextError(f"no sentences for {split!r}: expected the file {folder / split}.txt") from error
 
 
 def common_diphones(folder: Path = TEXTS) -> set[tuple[str, str]]:

@@ -9,9 +9,9 @@ Everything that was found out about its timing is in `Timing`: read that before 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
+import lzma
 import os
 import re
 import subprocess
@@ -35,7 +35,7 @@ UNIT_SAMPLES = 400  # one duration unit of the engine, 25 ms, at 16 kHz
 UNIT_SECONDS = UNIT_SAMPLES / SAMPLE_RATE
 MAX_TOKENS = 509  # the style tables have 510 rows, row number = number of tokens
 
-LEXICON = Path(__file__).resolve().parents[1] / "lexicon" / "cmudict.txt.gz"
+LEXICON = Path(__file__).resolve().parents[1] / "lexicon" / "cmudict.txt.xz"
 
 # ----------------------------------------------------------------------------- pinned packages
 WHEELS = {
@@ -185,7 +185,7 @@ UNSTRESSED = frozenset(
 def lexicon() -> dict[str, tuple[str, ...]]:
     """Return the first pronunciation of every word of CMUdict."""
     words: dict[str, tuple[str, ...]] = {}
-    with gzip.open(LEXICON, "rt", encoding="latin-1") as lines:
+    with lzma.open(LEXICON, "rt", encoding="latin-1") as lines:
         for line in lines:
             word, *phones = line.split("#")[0].split()
             if "(" not in word:

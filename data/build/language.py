@@ -5,8 +5,8 @@ inside (`LexiconRecogniser`), for example `data/checkpoints/recognition`.
 
 Three sources are mixed, with weights that fit the validation sentences best:
 
-- books: sentences of novels in the public domain (`texts/books.txt.gz`, or the file that `--books` names) and
-- corpus: the training sentences of the speech corpus (`texts/train.txt`), each as word trigrams (interpolated Kneser-Ney);
+- books: sentences of novels in the public domain (`texts/books.txt.xz`, or the file that `--books` names) and
+- corpus: the training sentences of the speech corpus (`texts/train.txt.xz`), each as word trigrams (interpolated Kneser-Ney);
 - general: how often words and pairs of words occur in present-day English, from the PyPI package `symspellpy`, which
   carries counts of the Google Books n-grams (CC BY 3.0; fetched with pip, only its two lists are taken).
 
@@ -17,8 +17,8 @@ that holds one, are refused. `--tune` chooses the weights of the search on valid
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
+import lzma
 import math
 import re
 import subprocess
@@ -72,9 +72,9 @@ def general_counts() -> tuple[Counter, Counter]:
 
 
 def read(path: Path) -> list[list[str]]:
-    """The sentences of a text file, one a line, as words; it may be gzipped."""
+    """The sentences of a text file, one a line, as words; it may be packed (.xz)."""
     content = path.read_bytes()
-    content = gzip.decompress(content) if path.suffix == ".gz" else content
+    content = lzma.decompress(content) if path.suffix == ".xz" else content
     return [words for line in content.decode("utf-8").splitlines() if (words := text.words(line))]
 
 
@@ -268,7 +268,7 @@ def build(books: Path, size: int = SIZE) -> tuple[LexiconModel, dict]:
     single, pairs = general_counts()
     sources = {
         "books": read(books),
-        "corpus": read(TEXTS / "train.txt"),
+        "corpus": read(TEXTS / "train.txt.xz"),
         "phrases": texts_of("train", "phrase"),
     }
     valid = [*read(TEXTS / "valid.txt"), *texts_of("valid", "phrase")]
@@ -333,7 +333,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("network", type=Path, help="folder of a trained recogniser")
     parser.add_argument("out", type=Path, help="folder of the checkpoint to write")
     parser.add_argument(
-        "--books", type=Path, default=TEXTS / "books.txt.gz", help="sentences, one a line; .gz or plain"
+        "--books", type=Path, default=TEXTS / "books.txt.xz", help="sentences, one a line; .xz or plain"
     )
     parser.add_argument(
         "--clips", type=int, default=0, help="tune on so many validation clips; 0: keep alpha and bonus"
@@ -353,12 +353,14 @@ def main(arguments: list[str] | None = None) -> None:
         {**own, **{f"language.{key}": value for key, value in language.state_dict().items()}}
     )
     others = {
-        key: value for key, value in document.items() if key not in checkpoints.ENTRIES and key != "language"
+        key: value
+        for key, value in document.items()
+        if key not in {*checkpoints.ENTRIES, "stored", "language"}
     }
     card = (asked.network / "README.md").read_text(encoding="utf-8")
     rows = "".join(f"| {key} | {value} |\n" for key, value in facts.items())
     card = f"{card.rstrip()}\n\n## Language model\n\n{__doc__.partition(chr(10))[2].strip()}\n\n| | |\n| --- | --- |\n{rows}"
-    checkpoints.save(asked.out, model, config, card, half=True, **others, language=facts)
+    checkpoints.save(asked.out, model, config, card, bits=8, **others, language=facts)
     print(f"{asked.out}: {facts}")
 
 

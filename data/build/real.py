@@ -1,6 +1,6 @@
 """Make the sounds of `data/real/`: short cuts of real recordings, for tests.
 
-    python -m data.build.real SOURCES       make every file that `data/real/index.jsonl` names
+    python -m data.build.real SOURCES       make every file that `data/real/index.jsonl.xz` names
     python -m data.build.real --card        write the table of `data/README.md` from the index
     python -m data.build.real --check       fail when the table or a length in the index is stale
 
@@ -25,6 +25,7 @@ import soundfile as sf
 
 from course_utils import audio
 from course_utils.paths import SAMPLE_RATE
+from course_utils.shipped import content
 
 REAL = Path(__file__).resolve().parents[1] / "real"
 README = REAL.parent / "README.md"
@@ -37,7 +38,7 @@ COMPRESSION = {"librispeech": 0.85, "digits": 0.85, "esc10": 0.8}
 
 def load(folder: Path = REAL) -> list[dict[str, Any]]:
     """Return the lines of the index."""
-    return [json.loads(line) for line in (folder / "index.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in content(folder, "index.jsonl").decode("utf-8").splitlines()]
 
 
 def cut(part: dict[str, Any], sources: Path) -> np.ndarray:

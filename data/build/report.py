@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from course_utils import shipped
+
 SPEECH = Path(__file__).resolve().parents[1] / "speech"
 README = SPEECH.parent / "README.md"
 DIPHONES = Path(__file__).with_name("texts") / "diphones.txt"
@@ -31,7 +33,7 @@ SAMPLE_SENTENCES, SAMPLE_PHRASES = 4, 2  # per voice, heard by the judges
 def load(folder: Path = SPEECH) -> tuple[dict[str, dict], list[dict], list[dict]]:
     """Return voices, utterances and pairs of the corpus in `folder`."""
     lines = {
-        name: [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+        name: [json.loads(line) for line in shipped.content(folder, name).decode("utf-8").splitlines()]
         for name in ("index.jsonl", "pairs.jsonl")
     }
     voices = json.loads((folder / "voices.json").read_text(encoding="utf-8"))

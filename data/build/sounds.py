@@ -5,7 +5,7 @@
 MIRROR is the address of any mirror of Debian (its home page lists them), the folder that holds `pool/`; for
 packages that mirrors no longer carry, a day in Debian's snapshot archive.
 
-`sounds.json` names the packages (with version, size and checksum), the sounds taken from each, and for which
+`sounds.json.xz` names the packages (with version, size and checksum), the sounds taken from each, and for which
 split: 1,641 sounds, 2.5 hours, from wind and rivers to engines, tools and crowds, all under the free licences of
 their packages (each has a `copyright` file in Debian). Chosen were sounds of at least 0.9 s whose names do not
 speak of music or voices, nor of what models are tested on (helicopters, sea and ships, fans), and in which the
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import lzma
 import re
 import shutil
 import tarfile
@@ -37,14 +38,14 @@ from course_utils.data.datasets import Archive
 from course_utils.data.download import one_at_a_time
 from course_utils.data.fetch import fetch
 
-LISTING = Path(__file__).with_name("sounds.json")
+LISTING = Path(__file__).with_name("sounds.json.xz")
 ARCHIVES = (".zip", ".pk3", ".wz")  # games pack their sounds once more; all three are zip files
 MAX_SECONDS = 60
 
 
 def packages() -> dict[str, dict[str, Any]]:
     """By name: "version", "path" on a mirror, "size", "sha256", "split", and the names of its "sounds"."""
-    return json.loads(LISTING.read_text(encoding="utf-8"))
+    return json.loads(lzma.decompress(LISTING.read_bytes()))
 
 
 def short(name: str) -> str:

@@ -4,7 +4,7 @@
 
 OUT becomes a data folder like `data/`: the speech is made, everything else is copied, and `COURSE_DATA=OUT`
 lets the course use it. Resumable by voice: a finished voice lies in OUT/speech/.parts/<voice>/ (16-bit FLAC,
-labels, F0) and is not made again. `index.jsonl`, `voices.json`, the pairs and the Opus files are written at
+labels, F0) and is not made again. `index.jsonl.xz`, `voices.json`, the pairs and the Opus files are written at
 the end. Nothing is random but what is drawn from a seed made of the utterance's name.
 """
 
@@ -15,8 +15,8 @@ import hashlib
 import io
 import itertools
 import json
+import lzma
 import os
-import shutil
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ import numpy as np
 import soundfile as sf
 
 from course_utils.paths import SAMPLE_RATE
-from course_utils.shipped import shipped_files
+from course_utils.shipped import content, shipped_files
 from data.build import engine, listen, manifest, phrases, voices
 from data.build.engine import UNIT_SAMPLES, Timing
 
@@ -96,7 +96,7 @@ def spare_lines(voice: voices.Voice, own: list[Item]) -> list[Item]:
 
 def sentences(split: str) -> list[str]:
     """Return the sentences written for `split`."""
-    lines = (TEXTS / f"{split}.txt").read_text(encoding="utf-8").splitlines()
+    lines = content(TEXTS, f"{split}.txt").decode("utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -359,15 +359,29 @@ def read_lines(path: Path) -> list[dict]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: a file that is there is whole, whenever the build was stopped."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, like `write_text`."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def as_lines(rows: Iterable[dict]) -> str:
+    """One object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 
 def write_lines(path: Path, rows: Iterable[dict]) -> None:
     """Write one object a line."""
-    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-    write_text(path, "".join(lines))
+    write_text(path, as_lines(rows))
+
+
+def write_packed(path: Path, rows: Iterable[dict]) -> None:
+    """Write one object a line into a packed file."""
+    write_bytes(path, lzma.compress(as_lines(rows).encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
 
 
 @cache
@@ -438,7 +452,7 @@ def collect(out: Path, names: Iterable[str], workers: int = 2) -> int:
         for row in read_lines(parts / name / "index.jsonl"):
             jobs.append((parts / name / f"{row['id']}.flac", out / name / f"{row['id']}.opus"))
             rows.append({k: v for k, v in row.items() if k not in ("start", "speed", "errors")})
-    write_lines(out / "index.jsonl", rows)
+    write_packed(out / "index.jsonl.xz", rows)
     described = {
         v.name: {"sex": v.sex, "split": v.split, "parents": v.languages}
         for v in voices.load()
@@ -450,7 +464,7 @@ def collect(out: Path, names: Iterable[str], workers: int = 2) -> int:
         for source, target in pairings(split):
             labels = parts / "pairs" / f"{source}_{target}.jsonl"
             pairs += read_lines(labels) if labels.exists() else []
-    write_lines(out / "pairs.jsonl", pairs)
+    write_packed(out / "pairs.jsonl.xz", pairs)
     jobs += [(parts / "pairs" / f"{row['id']}.flac", out / row["target_file"]) for row in pairs]
     encoded = Parallel(workers)(delayed(encode_well)(source, target) for source, target in jobs)
     sizes, levels, scores = zip(*encoded, strict=True)
@@ -530,7 +544,7 @@ def complete(out: Path) -> None:
     for file in shipped_files(DATA):
         if not file.startswith("speech/") and not (out / file).exists():
             (out / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(DATA / file, out / file)
+            write_bytes(out / file, content(DATA, file))
     manifest.write(out)
 
 

@@ -265,6 +265,21 @@ def wait_in_kernel(page, expression: str, seconds: float = 15) -> object:
     return value
 
 
+def output_of(page, index: int, ready: str = ".player"):
+    """Run a cell, wait for what its widget shows, and return its output."""
+    assert run_cell(page, index) is None
+    output = page.locator(".jp-CodeCell").nth(index).locator(".jp-OutputArea-output").first
+    output.locator(ready).first.wait_for()
+    output.scroll_into_view_if_needed()
+    return output
+
+
+def assert_quiet(page) -> None:
+    """Nothing went wrong on the page, and nothing was asked of other machines."""
+    assert page.watch.errors == []
+    assert page.watch.outside == []
+
+
 def screenshot(target, name: str) -> None:
     """Save a picture of a page or element below the folder COURSE_SCREENSHOTS, if that is set."""
     folder = os.environ.get("COURSE_SCREENSHOTS")

@@ -9,9 +9,9 @@ A topic module has
 - `headline()`: rows for the short table of the README: {"task", "measured on", "measure", "this course",
   "best of the others"};
 - `require()`: raises DataError where what it measures on is not here;
-- `material()`: fingerprint of the data that its ladder learns from and is measured on;
+- `material()`: fingerprint of the data that its ladder learns from and is measured on (where its recipe has rungs);
 - `rung_figures(model)`: what is measured of a rung of the ladder (where its recipe has rungs);
-- `card_figures(model)`: what is measured for the card of the checkpoint;
+- `card_figures(model)`: what is measured for the card of the checkpoint (where it has one);
 - `CHECKPOINTS`: names of its checkpoints, where these are not the one that is called as the topic is.
 """
 

@@ -14,7 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from course_utils import checkpoints, data, fingerprint, metrics, peers, shipped, tables
-from course_utils.models.enhancement_onnx import OnnxStream, to_onnx
+from course_utils.enhancement_onnx import OnnxStream, to_onnx
 from course_utils.record import ladder, results
 from course_utils.record.entry import OURS, Entry, Unfinished, checkpoint_key, differences, load
 from course_utils.record.mixtures import grid as mixtures
@@ -96,7 +96,7 @@ def entries() -> Iterator[Entry]:
             )
     timed = fingerprint.code("record.topics.enhancement", "_speed")
     ours = fingerprint.code("record.topics.enhancement", "_feed") + fingerprint.code(
-        "models.enhancement_onnx", "to_onnx", "OnnxStream"
+        "enhancement_onnx", "to_onnx", "OnnxStream"
     )
     for name, (system, _) in systems.items():
         if name != UNPROCESSED:

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from course_utils import checkpoints, data, fingerprint, metrics, paths, peers, shipped, tables
 from course_utils import text as english
 from course_utils.decoding import measures
-from course_utils.record import results, utterances
+from course_utils.record import results, speaker_probe, utterances
 from course_utils.record.entry import OURS, Entry, Unfinished, checkpoint_key, differences, load
 from course_utils.record.grids import summarise
 from course_utils.record.utterances import GRIDS, PHRASES, Spoken
@@ -43,6 +43,9 @@ CLOCK = time.process_time
 
 FEW, MORE = 24, 40
 """Utterances of a grid that slow systems are measured on: Whisper, and PocketSphinx where it knows many words."""
+
+SPEAKER = "speaker"
+"""What stands in the place of a grid where the speaker is asked for, not the words."""
 
 TOLD = ("real digits", "real phrases")
 """Grids whose words are told to the recognisers of phrases: ours and PocketSphinx."""
@@ -66,7 +69,11 @@ def rung_figures(model: torch.nn.Module) -> dict[str, float]:
     """Figures of a rung of the ladder on phrases: WER and unstable words in %, delay in ms; of the first 40 of a grid."""
     figures = {}
     for grid in PHRASES:
-        rows = [_row(spoken, _watched(model, spoken.waveform)) for spoken in utterances.grid(grid)[:40]]
+        # On a computer that takes no time: the same figures everywhere.
+        rows = [
+            _row(spoken, _watched(model, spoken.waveform, lambda: 0.0))
+            for spoken in utterances.grid(grid)[:40]
+        ]
         found = _summary(rows)
         figures[f"{grid} wer"] = 100 * found["wer"][0]
         figures[f"{grid} unstable"] = 100 * found["unstable"]
@@ -94,9 +101,11 @@ def card_figures(model: torch.nn.Module) -> dict[str, str]:
     return figures
 
 
-def _watched(model: Any, waveform: np.ndarray, chunk_ms: int = CHUNK_MS) -> list[measures.Shown]:
-    stream = model.stream(chunk_ms=chunk_ms) if hasattr(model, "stream") else Whole(model.transcribe)
-    return measures.watch(stream, waveform, chunk_ms)
+def _watched(
+    model: Any, waveform: np.ndarray, clock: Callable[[], float] = time.perf_counter
+) -> list[measures.Shown]:
+    stream = model.stream(chunk_ms=CHUNK_MS) if hasattr(model, "stream") else Whole(model.transcribe)
+    return measures.watch(stream, waveform, CHUNK_MS, clock)
 
 
 # --- systems that hear whole recordings, as streams ----------------------------------------------------
@@ -263,6 +272,10 @@ def entries() -> Iterator[Entry]:
     for name, key in _costly().items():
         key = fingerprint.digest(key, timed)
         yield Entry("cost", name, key, partial(_cost, name), partial(_cost_sample, name))
+    if "recognition" in checkpoints.available():
+        probe = fingerprint.code("record.speaker_probe", "measure")
+        key = fingerprint.digest(checkpoint_key("recognition"), probe, utterances.sounds("own"))
+        yield Entry(SPEAKER, OURS, key, _probe, _probe_sample)
 
 
 # --- what is measured ----------------------------------------------------------------------------------
@@ -425,6 +438,20 @@ def _cost_sample(name: str, record: dict[str, Any]) -> list[str]:
     return differences(_size(name), record, name)
 
 
+def _probe() -> dict[str, Any]:
+    return speaker_probe.measure(load("recognition"))
+
+
+def _probe_sample(record: dict[str, Any]) -> list[str]:
+    """All of it, in half a minute; another processor may turn one or two sentences."""
+    new, old = (
+        {name: found[name] for name in ("voices", "tested")}
+        | {name: found[name][0] for name in ("content", "log_mel")}
+        for found in (_probe(), record)
+    )
+    return differences(new, old, SPEAKER, absolute=0.025)
+
+
 # --- the tables ----------------------------------------------------------------------------------------
 
 _NOTHING = {"system": "nothing recorded yet: course scoreboard realtime"}
@@ -545,6 +572,19 @@ def headline() -> list[dict[str, str]]:
     return rows
 
 
+def _speaker() -> list[str]:
+    """What the probe found, where it was recorded."""
+    record = _records(SPEAKER).get(OURS)
+    if not record:
+        return []
+    return [
+        "**Who speaks.** The recogniser's content features (what it knows after the block that writes phones) are meant "
+        f"for words, but they still know the voice: a linear probe on their mean over time names one of {record['voices']} "
+        f"test voices in {_percent(record['content'])} % of {record['tested']} sentences; on the mean of the log-mel "
+        f"{_percent(record['log_mel'])} %, by chance {100 * record['chance']:.1f} %."
+    ]
+
+
 def text() -> str:
     """All recorded tables in Markdown."""
     latency = 1000 * measures.algorithmic_latency(CHUNK_MS)
@@ -564,5 +604,6 @@ def text() -> str:
     parts += [
         "**What it costs.** Files besides the program; RTF on 10 s of speech, one thread.",
         cost_table(),
+        *_speaker(),
     ]
     return "\n\n".join(str(part) for part in parts if part)

@@ -15,9 +15,10 @@ import numpy as np
 
 from course_utils import audio, metrics, plotting
 
-from ..ab_player import ABPlayer
+from ..ab_player import ABPlayer, one_level
 from ..audio_input import AudioInput
 from ..fallback import HtmlFallback
+from ..messages import problem, replace, saying, words_of
 
 System = Callable[[np.ndarray], np.ndarray]
 """Noisy waveform (time,) in, cleaned waveform (time,) of the same length out."""
@@ -41,26 +42,6 @@ def run_system(system: System, waveform: np.ndarray, name: str = "the denoiser")
             f"{name} returned {len(result)} samples for {len(waveform)}; pad or cut its result to the length it got"
         )
     return result
-
-
-def _words(error: Exception) -> str:
-    """An error in words; those of the course speak for themselves, others need their kind."""
-    return str(error) if isinstance(error, audio.AudioError) else f"{type(error).__name__}: {error}"
-
-
-def _problem(text: str) -> str:
-    return f'<div role="alert" style="color:#8f1e18">{html.escape(text)}</div>'
-
-
-def _saying(text: str) -> str:
-    return f'<div role="status" style="color:#4a535c">{html.escape(text)}</div>'
-
-
-def _replace(place: widgets.Box, *children: widgets.Widget) -> None:
-    """Show other widgets in a box, and let go of those that were there."""
-    gone, place.children = place.children, children
-    for child in gone:
-        child.close()
 
 
 # --- one comparison --------------------------------------------------------------------------------------
@@ -94,7 +75,9 @@ class Comparison:
         without = (
             "" if "pesq" in columns else "<p><small>PESQ: run <code>course install judges</code></small></p>"
         )
-        failed = "".join(_problem(f"{name} failed: {_words(error)}") for name, error in self.failures.items())
+        failed = "".join(
+            problem(f"{name} failed: {words_of(error)}") for name, error in self.failures.items()
+        )
         return (
             '<table style="border-collapse:collapse"><thead><tr><th scope="col" style="text-align:left;padding:2px 12px">'
             f"clip</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{without}{failed}"
@@ -298,15 +281,15 @@ class NoiseExplorer(HtmlFallback, widgets.VBox):
                 self._show(*settings[2:])
             except Exception as error:  # shown in its place, so that the controls stay alive
                 self.player = None
-                _replace(self._place)
-                self._table.value, self._note.value = "", _problem(_words(error))
+                replace(self._place)
+                self._table.value, self._note.value = "", problem(words_of(error))
             self._shown = wanted
 
     def _run(self, noise: str, snr_db: int) -> None:
         if self._heard == (noise, snr_db):
             return
         self._heard = self.comparison = None
-        self._note.value = _saying("Working …")
+        self._note.value = saying("Working …")
         self.comparison = _compare(self._speech, self._noises[noise], snr_db, self._systems)
         self._heard = (noise, snr_db)
 
@@ -319,24 +302,19 @@ class NoiseExplorer(HtmlFallback, widgets.VBox):
         else:
             self.player = ABPlayer(self._pair(first, second), self._transcript, blind=True, seed=self._seed)
             self._table.value = ""  # figures would lead the ear
-            self._note.value = _saying(
+            self._note.value = saying(
                 "Both clips have one level. X is one of them: listen, then say which. "
                 "Ten trials or more tell whether you hear it."
             )
-        _replace(self._place, self.player)
+        replace(self._place, self.player)
 
     def _pair(self, first: str, second: str) -> dict[str, np.ndarray]:
         if first == second:
             raise audio.AudioError("a blind test needs two different clips: choose another one")
         for name in (first, second):
             if error := self.comparison.failures.get(name):
-                raise audio.AudioError(f"{name} failed, so it can not be heard: {_words(error)}")
-        pair = {name: self.comparison.clips[name] for name in (first, second)}
-        levels = {name: audio.level_db(clip) for name, clip in pair.items()}
-        softest = min(levels.values())
-        if math.isinf(softest):
-            raise audio.AudioError(f"{min(levels, key=levels.get)} is silent: there is nothing to compare")
-        return {name: clip * np.float32(10 ** ((softest - levels[name]) / 20)) for name, clip in pair.items()}
+                raise audio.AudioError(f"{name} failed, so it can not be heard: {words_of(error)}")
+        return one_level({name: self.comparison.clips[name] for name in (first, second)})
 
     def fallback_html(self) -> str:
         """Table, players and spectrograms of the settings that were shown last."""
@@ -416,9 +394,9 @@ class Denoiser(HtmlFallback, widgets.VBox):
             try:
                 return self._clean(waveform, source)
             except Exception as error:  # `enhance` is the learner's: shown here, and raised again
-                self._gone_wrong = _words(error)
-                self._download.value, self._note.value = "", _problem(self._gone_wrong)
-                _replace(self._place)
+                self._gone_wrong = words_of(error)
+                self._download.value, self._note.value = "", problem(self._gone_wrong)
+                replace(self._place)
                 raise
             finally:
                 self.button.disabled = False
@@ -435,19 +413,19 @@ class Denoiser(HtmlFallback, widgets.VBox):
             raise audio.AudioError(
                 f"{source} is silent, so there is nothing to clean. Is the microphone muted, or is it another file?"
             )
-        self._note.value = _saying(f"Cleaning {seconds:.1f} s …")
+        self._note.value = saying(f"Cleaning {seconds:.1f} s …")
         start = time.perf_counter()
         result = run_system(self._enhance, waveform)
         took = time.perf_counter() - start
         self.real_time_factor = took / seconds
         self._before, self._result = waveform, result
         change = audio.level_db(result) - audio.level_db(waveform)
-        self._note.value = _saying(
+        self._note.value = saying(
             f"{source[0].upper()}{source[1:]}: {seconds:.1f} s cleaned in {took:.2f} s, real-time factor "
             f"{_factor(self.real_time_factor)}. "
             + ("Nothing is left." if math.isinf(change) else f"The level changed by {change:+.1f} dB.")
         )
-        _replace(self._place, ABPlayer({"before": waveform, "after": result}))
+        replace(self._place, ABPlayer({"before": waveform, "after": result}))
         self._download.value = self._link()
         return result
 
@@ -466,8 +444,8 @@ class Denoiser(HtmlFallback, widgets.VBox):
             # The recorder speaks to those who use it in a cell.
             words = str(error).replace("run this cell again", f"press “{PRESS}”")
             self._result, self._gone_wrong = None, words
-            self._download.value, self._note.value = "", _problem(words)
-            _replace(self._place)
+            self._download.value, self._note.value = "", problem(words)
+            replace(self._place)
             return
         try:
             self.clean(sound, source)

@@ -2,5 +2,16 @@
 
 from .composer import ComposerExplorer, HarmoniserExplorer, MelodyPad
 from .piano_roll import PianoRoll
+from .pictures import boards, cut, influences, reliability, score
 
-__all__ = ["ComposerExplorer", "HarmoniserExplorer", "MelodyPad", "PianoRoll"]
+__all__ = [
+    "ComposerExplorer",
+    "HarmoniserExplorer",
+    "MelodyPad",
+    "PianoRoll",
+    "boards",
+    "cut",
+    "influences",
+    "reliability",
+    "score",
+]

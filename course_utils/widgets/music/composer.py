@@ -103,8 +103,12 @@ class ComposerExplorer(HtmlFallback, widgets.VBox):
             self._note.value = rule_table(grid)
 
     def fallback_html(self) -> str:
-        """The piece without its controls."""
-        return self.roll.fallback_html() + self._note.value
+        """The piece without its controls, and what they stood on."""
+        return (
+            f"<p>Composed with {html.escape(self._title())}.</p>"
+            + self.roll.fallback_html()
+            + self._note.value
+        )
 
     def __repr__(self) -> str:
         return f"ComposerExplorer({self._title()})"
@@ -198,8 +202,8 @@ class HarmoniserExplorer(HtmlFallback, widgets.VBox):
             self._note.value = rule_table(grid)
 
     def fallback_html(self) -> str:
-        """The harmonised melody without its controls."""
-        return self.roll.fallback_html() + self._note.value
+        """The melody in words and what it was harmonised to, without the controls."""
+        return self.pad.fallback_html() + self.roll.fallback_html() + self._note.value
 
     def __repr__(self) -> str:
         return f"HarmoniserExplorer({self.pad!r})"

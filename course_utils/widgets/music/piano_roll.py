@@ -106,7 +106,7 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
         svg = _svg(notes, len(self.grid), *metre, seconds, alt)
         self._html = (
             f'<div class="course-widget" data-piano-roll><div class="row"><b>{html.escape(title)}</b>'
-            f"<small>{names}</small></div>{svg}{player}</div>"
+            f"<small>{names}</small></div>{svg}{player}<small>{html.escape(self._about)}</small></div>"
         )
 
     def fallback_html(self) -> str:

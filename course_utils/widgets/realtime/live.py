@@ -18,6 +18,8 @@ from course_utils.waveform import SAMPLE_RATE
 
 from ..audio_input import MICROPHONE, AudioInput
 from ..fallback import HtmlFallback
+from ..folders import make_folder
+from ..messages import BOX, RED, problem, saying, words_of
 from ..mic import CHUNK_SECONDS
 from .session import MAX_BEHIND, Session, Streaming
 
@@ -25,11 +27,7 @@ CHUNKS_MS = (32, 64, 160, 320, 640)
 SHOWN_LINES = 30
 REDRAW_SECONDS = 0.08
 LATE_SECONDS = 1.0
-GREY, RED, GREEN = "#6b747e", "#8f1e18", "#2f8f5b"
-BOX = (
-    "box-sizing:border-box;max-width:760px;padding:10px 14px;border:1px solid #d5d9de;border-radius:6px;"
-    "background:#fff;color:#1d2329;"
-)
+GREY, GREEN = "#6b747e", "#2f8f5b"
 
 
 def bundled_clips() -> dict[str, np.ndarray]:
@@ -38,21 +36,6 @@ def bundled_clips() -> dict[str, np.ndarray]:
     phrases = data.speech("test", kind="phrase")
     clips = {f"reader {one.speaker}: {one.text[:32]} …": one.audio for one in readers}
     return clips | {f"virtual voice {one.voice}: {one.text}": one.audio for one in (phrases[1], phrases[-2])}
-
-
-def words_of(error: Exception) -> str:
-    """An error in words; those of the course speak for themselves, others need their kind."""
-    return str(error) if isinstance(error, audio.AudioError) else f"{type(error).__name__}: {error}"
-
-
-def problem(text: str) -> str:
-    """What went wrong, as HTML."""
-    return f'<div role="alert" style="color:{RED}">{html.escape(text)}</div>'
-
-
-def saying(text: str) -> str:
-    """What there is to say, as HTML."""
-    return f'<div role="status" style="color:#4a535c">{html.escape(text)}</div>'
 
 
 def transcript_html(utterances: list[Partial], open_one: Partial, empty: str) -> str:
@@ -386,11 +369,3 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
 
     def __repr__(self) -> str:
         return f"LiveRecogniser(chunk_ms={self.chunk.value})"
-
-
-def make_folder(folder: Path) -> None:
-    """Make it with its parents. Raises AudioError where that is not allowed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise audio.AudioError(f"{folder} can not be made: {error.strerror}; choose another place") from error

@@ -17,8 +17,9 @@ import numpy as np
 from course_utils import audio, data, metrics, paths
 
 from ..fallback import HtmlFallback
+from ..folders import make_folder
+from ..messages import BOX, problem, saying, words_of
 from ..mic import TEXTS, UPLOAD_INSTEAD, MicRecorder
-from .live import BOX, make_folder, problem, saying, words_of
 
 DEMO_VOICE, DEMO_COUNT = "f36", 20
 SILENT_DB = -60.0

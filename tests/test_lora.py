@@ -1,0 +1,81 @@
+"""Low-rank updates change nothing at first, learn alone, and vanish into their layers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.models.lora import LowRank, add_low_rank, merge_low_rank
+from course_utils.recipes import tts as recipe
+from tests.small_speaker import speaker
+
+
+def test_nothing_changes_before_something_is_learnt():
+    layer, x = nn.Linear(6, 5), torch.randn(2, 3, 6)
+    assert torch.equal(LowRank(layer)(x), layer(x))
+
+
+def test_an_update_of_rank_r_has_rank_r_and_is_the_same_when_it_is_merged():
+    torch.manual_seed(0)
+    layer, x = nn.Linear(8, 7), torch.randn(4, 8)
+    before = layer.weight.detach().clone()
+    wrapped = LowRank(layer, rank=2)
+    nn.init.normal_(wrapped.up)
+    wanted = wrapped(x)
+    merged = wrapped.merged()
+    assert type(merged) is nn.Linear
+    torch.testing.assert_close(merged(x), wanted)
+    assert torch.linalg.matrix_rank(merged.weight.detach() - before, atol=1e-5) == 2
+
+
+def test_only_named_linear_layers_get_an_update_and_a_network_is_plain_again_afterwards():
+    model = speaker()
+    names = [name for name, _ in model.named_parameters()]
+    learn = add_low_rank(model.flow, rank=3)
+    config = model.config
+    wide = config.expand * config.flow_dim
+    assert len(learn) == 4 * config.flow_blocks
+    assert sum(p.numel() for p in learn) == config.flow_blocks * 2 * 3 * (wide + config.flow_dim)
+    merge_low_rank(model)
+    assert [name for name, _ in model.named_parameters()] == names
+
+
+@pytest.fixture(scope="module")
+def voice():
+    return recipe.Speech("test", rates=(1.0,), voice="f30")
+
+
+@pytest.mark.parametrize("part", recipe.PARTS)
+def test_only_the_part_that_learns_moves_and_the_model_itself_stays(voice, part):
+    model = speaker()
+    before = copy.deepcopy(model.state_dict())
+    adapted, numbers, learnt = recipe.adapt(model, voice, recipe.first_clips(voice, 5), part, steps=2)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    moved = {name for name, value in adapted.state_dict().items() if not torch.equal(value, before[name])}
+    assert adapted.state_dict().keys() == before.keys() and numbers.shape == (model.config.voice,)
+    if part in ("nothing", "embedding"):
+        assert not moved and learnt == (0 if part == "nothing" else model.config.voice)
+    elif part == "norms":
+        assert moved and all(
+            name.endswith("film.bias") and name.startswith(("frames.", "flow.")) for name in moved
+        )
+    elif part == "lora":
+        assert moved and all(name.endswith(("up.weight", "down.weight")) for name in moved)
+        assert all(name.startswith(("frames.", "flow.")) for name in moved)
+    else:
+        assert any(name.startswith("text.") for name in moved)
+
+
+def test_a_part_that_does_not_exist_is_named_and_tested_clips_are_passed_over(voice):
+    with pytest.raises(
+        ValueError, match="expected one of nothing, embedding, norms, lora, everything, got 'all'"
+    ):
+        recipe.adapt(speaker(), voice, [0], "all")
+    first = voice.clips[0]
+    assert 0 in recipe.first_clips(voice, 5) and 0 not in recipe.first_clips(
+        voice, 5, {(first.phones, first.durations)}
+    )
+    every = {(clip.phones, clip.durations) for clip in voice.clips}
+    with pytest.raises(ValueError, match="no clip of this voice is left"):
+        recipe.first_clips(voice, 5, every)

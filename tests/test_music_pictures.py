@@ -1,0 +1,65 @@
+"""The drawings of notebook 02: what is marked is where it was said to be."""
+
+import numpy as np
+import pytest
+
+from course_utils.music import MusicError
+from course_utils.widgets.music import boards, cut, influences, reliability, score
+
+GRID = np.repeat([[72, 67, 64, 60], [74, 69, 65, 62]], 4, axis=0)
+
+
+def words(picture):
+    return [text.get_text() for ax in picture.axes for text in ax.texts]
+
+
+def test_a_score_names_its_notes_and_joins_what_is_marked():
+    picture = score(GRID, "two chords", {"a fifth": [(0, 1), (0, 3)]})
+    assert {"C5", "G4", "a fifth"} <= set(words(picture))
+    (line,) = picture.axes[0].lines
+    assert line.get_ydata().tolist() == [67, 60]
+    assert picture.alt == "two chords"
+
+
+def test_a_score_needs_a_grid():
+    with pytest.raises(MusicError):
+        score(np.zeros((4, 3), int), "nothing")
+
+
+def test_boards_show_every_number_and_a_dash_for_what_is_cut_off():
+    table = np.array([[1.0, np.nan], [0.25, 0.75]])
+    picture = boards({"one": table, "two": table}, "tables", groups={"two": np.array([[0, -1], [1, 1]])})
+    assert words(picture) == 2 * ["1", "\N{EN DASH}", "0.25", "0.75"]
+    assert [ax.get_title(loc="left") for ax in picture.axes] == ["one", "two"]
+
+
+def test_boards_can_name_rows_and_columns():
+    ax = boards({"one": np.eye(2)}, "a table", labels=(["a", "b"], ["c", "d"])).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["c", "d"]
+    assert ax.yaxis.get_inverted(), "the first row stands above"
+
+
+def test_the_cut_keeps_the_note_that_crosses_the_line():
+    picture = cut(np.array([0.1, 0.5, 0.4]), 0.6, "a cut", names=["x", "y", "z"])
+    ax = picture.axes[0]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["y", "z", "x"]
+    assert ax.lines[-1].get_xdata()[0] == 1.5, "behind the second"
+
+
+@pytest.mark.parametrize(("values", "top_p"), [([0.5, 0.1], 0.9), ([0.5, 0.5], 0.0), ([[1.0]], 0.5)])
+def test_what_can_not_be_cut_is_refused(values, top_p):
+    with pytest.raises(ValueError, match="add up to 1"):
+        cut(np.array(values), top_p, "a cut")
+
+
+def test_influences_have_a_square_for_each_title():
+    picture = influences({"one": np.eye(3), "two": np.ones((2, 2))}, "input", "output", "squares")
+    assert [ax.get_title(loc="left") for ax in picture.axes] == ["one", "two"]
+
+
+def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line():
+    given = np.repeat([0.55, 0.95], 20)
+    came = np.array([True] * 11 + [False] * 9 + [True] * 19 + [False])
+    _, points = reliability(given, came, "dots", edges=np.arange(0.5, 1.05, 0.1))
+    assert np.allclose(points, [[0.55, 0.55], [0.95, 0.95]])
