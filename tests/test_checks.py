@@ -36,7 +36,6 @@ def test_a_forgotten_return_is_told_from_a_stub():
 
     def stub(x):
         """What it has to do."""
-        ...
 
     result = EXERCISE.judge(forgotten)
     assert result.status == core.WRONG and "is the `return` missing?" in result.message
