@@ -12,8 +12,8 @@ from course_utils import data, widgets
 from course_utils.widgets import capstone, cloning, enhancement, music, realtime, tts
 from course_utils.widgets.fallback import HtmlFallback
 from tests.cloning_stand_in import PAIRS, PITCHES, RECORDINGS, REFERENCES, Copies, embed
-from tests.speaking_stand_in import SEXES, Humming, sound
 from tests.speaking_stand_in import RECORDINGS as SAID
+from tests.speaking_stand_in import SEXES, Humming, sound
 from tests.test_music_widgets import Parrot
 from tests.test_realtime_widgets import Counting
 
