@@ -23,12 +23,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import soundfile
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from book import imports
 from book.vendor import MATHJAX, Unavailable
 
 BOOK = Path(__file__).resolve().parent
@@ -159,6 +161,10 @@ def page(nb: nbformat.NotebookNode, media: Media) -> nbformat.NotebookNode:
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if not _says_nothing(output)]
         for output in cell.get("outputs", []):
+            if (
+                "text" in output
+            ):  # where the course lies on the machine that built the book is nobody's concern
+                output["text"] = output["text"].replace(str(ROOT), "…")
             bundle = output.get("data", {})
             view = bundle.pop(WIDGET, None)
             if view is not None and "text/html" not in bundle:
@@ -202,7 +208,8 @@ class Seen(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.words, self.shown, self.without_alt, self.outside, self._silent = "", 0, 0, [], 0
+        self.words, self.shown, self.without_alt, self._silent = "", 0, 0, 0
+        self.outside, self.inside, self.ids = [], [], set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: D102
@@ -210,6 +217,11 @@ class Seen(HTMLParser):
         self._silent += tag in ("script", "style")
         self.shown += tag in self.SHOWN
         self.without_alt += tag == "img" and not (values.get("alt") or "").strip()
+        if values.get("id"):
+            self.ids.add(values["id"])
+        for target in (values.get("src"), values.get("href")):
+            if target and not re.match(r"[a-z]+:|//", target):
+                self.inside.append(target)
         loaded = values.get("src") or (values.get("href") if tag == "link" else None) or ""
         if tag == "link" and values.get("rel") in ("canonical", "author", "license"):
             return
@@ -253,13 +265,22 @@ def faults(name: str, nb: nbformat.NotebookNode) -> list[str]:
 
 
 def look(site: Path) -> list[str]:
-    """The same of the finished pages, and whatever they would load from elsewhere."""
+    """The same of the finished pages, whatever they would load from elsewhere, and links that lead nowhere."""
+    pages = {
+        path: Seen(path.read_text(encoding="utf-8"))
+        for path in sorted([*site.glob("*.html"), *site.glob("live/*.html")])
+    }
     found = []
-    for path in sorted(site.glob("*.html")):
-        seen = Seen(path.read_text(encoding="utf-8"))
+    for path, seen in pages.items():
+        name = path.relative_to(site).as_posix()
         if seen.without_alt:
-            found.append(f"{path.name}: {seen.without_alt} picture(s) without alt text")
-        found += [f"{path.name} loads {address}" for address in seen.outside]
+            found.append(f"{name}: {seen.without_alt} picture(s) without alt text")
+        found += [f"{name} loads {address}" for address in seen.outside]
+        for target in sorted(set(seen.inside)):
+            address, _, anchor = unquote(target).partition("#")
+            there = Path(os.path.normpath(path.parent / address.partition("?")[0])) if address else path
+            if not there.exists() or (anchor and there in pages and anchor not in pages[there].ids):
+                found.append(f"{name} leads to {target}, which is not there")
     return found
 
 
@@ -267,7 +288,10 @@ def look(site: Path) -> list[str]:
 
 
 def linked(text: str, source: str, pages: Mapping[str, str] = PAGES) -> str:
-    """Markdown with links between pages of the book; a link to any other file of the course becomes plain words."""
+    """Markdown for the book: links between its pages, the imports as a picture.
+
+    A link to any other file of the course becomes plain words.
+    """
 
     def link(match: re.Match) -> str:
         words, target = match.groups()
@@ -280,7 +304,15 @@ def linked(text: str, source: str, pages: Mapping[str, str] = PAGES) -> str:
             address = Path(path).name
         return f"[{words}]({address}{'#' + anchor if anchor else ''})" if address else words
 
-    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", link, text).replace("```mermaid", "```text")
+    text = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", link, text)
+    return re.sub(r"```mermaid\n(.*?)```", lambda match: _raw(imports.svg(match[1])), text, flags=re.S)
+
+
+def first_page(index: str, readme: str) -> str:
+    """`index.md` with the README's table of the notebooks, without its figures, in the place of `{{ notebooks }}`."""
+    table = readme.partition("<!-- course:begin -->\n")[2].partition("<!-- course:end -->")[0]
+    rows = ["|".join(row.split("|")[:5]) + "|" for row in table.splitlines() if row.startswith("|")]
+    return index.replace("{{ notebooks }}", linked("\n".join(rows), "README.md"))
 
 
 def front(pieces: Mapping[str, Callable[[], str]], mark: str, kept: Path) -> dict[str, str]:
@@ -397,7 +429,11 @@ def main(arguments: list[str] | None = None) -> int:
 
         pieces = front(PIECES, fingerprint(BOOK / "front.py"), EXECUTED / "front.json")
         pieces.pop("book")
-        texts = {"index.md": (BOOK / "index.md").read_text(encoding="utf-8")} | {
+        index, readme = (
+            (folder / name).read_text(encoding="utf-8")
+            for folder, name in ((BOOK, "index.md"), (ROOT, "README.md"))
+        )
+        texts = {"index.md": first_page(index, readme)} | {
             name: linked((ROOT / source).read_text(encoding="utf-8"), source)
             for source, name in PAGES.items()
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
-from course_utils import audio, checkpoints, plotting
+from course_utils import audio, checkpoints, data, plotting
 from course_utils.record import mixtures
+from course_utils.waveform import SAMPLE_RATE
 from course_utils.widgets.music import PianoRoll
 
 
@@ -22,6 +24,23 @@ def composed() -> str:
     return PianoRoll(grid, title="A chorale that nobody wrote", metre=(16, 4)).fallback_html()
 
 
+def recognised() -> str:
+    """A real reader, and what is written while one listens."""
+    reader = next(one for one in data.real("librispeech", "test") if 6 < one.duration < 8)
+    stream, chunk, before, rows = checkpoints.load("recognition").stream(160), SAMPLE_RATE // 10, [], []
+    for end in range(chunk, len(reader.audio) + chunk, chunk):
+        now = stream.push(reader.audio[end - chunk : end])
+        if now.endpoint:
+            before.append(stream.next_utterance().text)
+        if end % SAMPLE_RATE == 0:
+            rows.append((f"{end // SAMPLE_RATE} s", " ".join([*before, "" if now.endpoint else now.text])))
+    rows.append(("at the end", " ".join([*before, stream.finish().text])))
+    lines = "".join(f"<tr><td>{when}</td><td>{html.escape(text)}</td></tr>" for when, text in rows)
+    return (
+        f'{audio.play(reader.audio, "a real reader", reader.text).data}<table class="words">{lines}</table>'
+    )
+
+
 def spoken() -> str:
     """One sentence in three voices."""
     tts, text = checkpoints.load("tts"), "Every sound on this page was made on a laptop."
@@ -29,5 +48,10 @@ def spoken() -> str:
     return audio.compare(clips, text).data
 
 
-PIECES: dict[str, Callable[[], str]] = {"denoised": denoised, "composed": composed, "spoken": spoken}
+PIECES: dict[str, Callable[[], str]] = {
+    "denoised": denoised,
+    "composed": composed,
+    "recognised": recognised,
+    "spoken": spoken,
+}
 """By the name that stands in `index.md`."""

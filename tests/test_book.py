@@ -80,6 +80,47 @@ def test_a_page_that_loads_from_elsewhere_is_found(build, tmp_path):
     assert build.look(tmp_path) == ["a.html loads https://a.org/x.js"]
 
 
+def test_a_link_that_leads_nowhere_is_found(build, tmp_path):
+    (tmp_path / "live").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<h2 id="x y">x</h2><a href="#x%20y">1</a><a href="#z">2</a><a href="b.html">3</a>'
+    )
+    (tmp_path / "live" / "c.html").write_text('<a href="../a.html?q=1#x y">1</a><a href="../a.html#w">2</a>')
+    assert build.look(tmp_path) == [
+        "a.html leads to #z, which is not there",
+        "a.html leads to b.html, which is not there",
+        "live/c.html leads to ../a.html#w, which is not there",
+    ]
+
+
+def test_the_imports_are_a_picture_with_words(build):
+    text = "```mermaid\nflowchart BT\n  subgraph layer0[ ]\n    low\n  end\n  subgraph layer1[ ]\n    high\n    top\n  end\n  high --> low\n  top --> high\n```"
+    made = build.linked(text, "CONTRIBUTING.md")
+    seen = build.Seen(made)
+    assert (
+        seen.shown == 1
+        and 'aria-label="Modules of course_utils in 2 layers, from the top: high, top; low.' in made
+    )
+    assert made.count("<path") == 2 and "top imports high" in made and "mermaid" not in made
+
+
+def test_the_first_page_has_the_notebooks_of_the_readme_without_their_figures(build):
+    readme = "# x\n<!-- course:begin -->\n| a | b | c | d | e |\n|---|---|---|---|---|\n"
+    readme += "| [00](notebooks/00_x.ipynb) | you | 2 min | Python | 0.3 |\n<!-- course:end -->\n| f |"
+    made = build.first_page("before\n{{ notebooks }}\n{{ denoised }}", readme)
+    assert made == (
+        "before\n| a | b | c | d |\n|---|---|---|---|\n| [00](00_x.ipynb) | you | 2 min | Python |\n{{ denoised }}"
+    )
+    real = build.first_page("{{ notebooks }}", (build.ROOT / "README.md").read_text(encoding="utf-8"))
+    assert real.count(".ipynb)") == len(list((build.ROOT / "notebooks").glob("0*.ipynb")))
+
+
+def test_no_page_says_where_the_course_lies_on_the_machine_that_built_it(build, tmp_path):
+    nb = shows(text_html="<p>x</p>")
+    nb.cells[0].outputs.append(new.new_output("stream", text=f"data: {build.ROOT}/data"))
+    assert build.page(nb, build.Media(tmp_path)).cells[0].outputs[1]["text"] == "data: …/data"
+
+
 def test_an_executed_notebook_is_used_again_until_it_changes(build, tmp_path, capsys):
     path, kept = tmp_path / "00_a.ipynb", tmp_path / "kept"
     nb = new.new_notebook(cells=[new.new_code_cell("import os; os.getpid()")])

@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from course_utils import audio, features
 
-from .fallback import HtmlFallback
+from .fallback import HtmlFallback, players
 
 FOLDER = Path(__file__).parent
 DYNAMIC_RANGE_DB = 80.0
@@ -97,7 +97,7 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
         if not clips or (blind and len(clips) < 2):
             raise ValueError(f"expected at least {2 if blind else 1} clips by name, got {len(clips)}")
         self._clips = {name: audio.check(clip, name, 1 / audio.SAMPLE_RATE) for name, clip in clips.items()}
-        self._lock = threading.Lock()
+        self._drawn, self._lock = pictures, threading.Lock()
         self._random = np.random.default_rng(seed)
         self.answers: list[tuple[str, str]] = []
         """(what X was, what was guessed) of each trial so far."""
@@ -202,8 +202,10 @@ class ABPlayer(HtmlFallback, anywidget.AnyWidget):
     # --- display ---------------------------------------------------------------------------------------
 
     def fallback_html(self) -> str:
-        """Plain players with the same gain, one for each clip."""
-        return audio.compare(self._clips, self._transcript or None).data
+        """Plain players with the same gain, one for each clip, and what the clips look like."""
+        if not self._drawn:
+            return audio.compare(self._clips, self._transcript or None).data
+        return players(self._clips, self._transcript or None)
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name} ({describe_level(clip)})" for name, clip in self._clips.items())

@@ -14,7 +14,7 @@ import numpy as np
 from course_utils import audio
 
 from .ab_player import describe_level
-from .fallback import HtmlFallback
+from .fallback import HtmlFallback, players
 from .messages import problem, saying
 from .mic import TEXTS, UPLOAD_INSTEAD, MicRecorder
 from .upload import UploadButton
@@ -55,6 +55,11 @@ class AudioInput(HtmlFallback, widgets.VBox):
         self._show()
 
     # --- use -----------------------------------------------------------------------------------------
+
+    @property
+    def bundled(self) -> dict[str, np.ndarray]:
+        """The clips that can be chosen: waveform (time,) by name."""
+        return dict(self._bundled)
 
     @property
     def audio(self) -> np.ndarray:
@@ -200,11 +205,9 @@ class AudioInput(HtmlFallback, widgets.VBox):
             self._note.value = (saying if str(error) == NOTHING_UPLOADED else problem)(str(error))
 
     def fallback_html(self) -> str:
-        """Players for the bundled clips."""
-        players = audio.compare(self._bundled).data if self._bundled else ""
-        return (
-            f"<p><em>Open this notebook in JupyterLab to record yourself or upload a file.</em></p>{players}"
-        )
+        """Players and spectrograms of the bundled clips."""
+        shown = "<p><em>Open this notebook in JupyterLab to record yourself or upload a file.</em></p>"
+        return shown + (players(self._bundled) if self._bundled else "")
 
     def __repr__(self) -> str:
         return f"AudioInput({', '.join(self._bundled) or 'microphone or upload'})"

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
+from course_utils import audio, plotting
+
+
+def players(clips: Mapping[str, np.ndarray], transcript: str | None = None) -> str:
+    """Players of clips (time,) by name, and their spectrograms on one scale of time and of colour."""
+    longest = max(map(len, clips.values()))
+    padded = {name: np.pad(clip, (0, longest - len(clip))) for name, clip in clips.items()}
+    return audio.compare(dict(clips), transcript).data + plotting.spectrograms(padded)._repr_html_()
+
 
 class HtmlFallback:
     """Mix-in that adds `text/html` to a widget, for static pages and notebooks that are not trusted.

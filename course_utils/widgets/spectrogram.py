@@ -130,8 +130,8 @@ class SpectrogramExplorer(HtmlFallback, widgets.VBox):
             self._image.value = spectrogram_figure(self._waveform, **self.settings)._repr_html_()
 
     def fallback_html(self) -> str:
-        """The picture without its controls."""
-        return self._image.value
+        """The picture without its controls, and the sound."""
+        return self._image.value + audio.play(self._waveform).data
 
     def __repr__(self) -> str:
         return f"SpectrogramExplorer({len(self._waveform) / audio.SAMPLE_RATE:.2f} s)"

@@ -16,7 +16,7 @@ from course_utils.models.assistant import Assistant, Event, mixed
 from course_utils.paths import SAMPLE_RATE
 
 from ..audio_input import MICROPHONE, AudioInput
-from ..fallback import HtmlFallback
+from ..fallback import HtmlFallback, players
 from ..messages import BOX, problem, saying, words_of
 from .loop import CHUNK, Loop
 from .player import ReplyPlayer
@@ -278,7 +278,7 @@ class Conversation(HtmlFallback, widgets.VBox):
         """The last conversation that was fed, as text, picture and sound, where no kernel runs."""
         shown = "<p><em>Open this notebook in JupyterLab to talk to the assistant.</em></p>"
         if self._example is None:
-            return shown
+            return shown + players(self.input.bundled)
         waveform, events = self._example
         heard = mixed(waveform, events)[: 60 * SAMPLE_RATE]
         picture = conversation_picture(events, len(heard) / SAMPLE_RATE)._repr_html_()

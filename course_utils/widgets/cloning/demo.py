@@ -13,10 +13,10 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from course_utils import audio, cloning, data, paths, plotting
+from course_utils import audio, cloning, data, paths
 
 from ..ab_player import ABPlayer, one_level
-from ..fallback import HtmlFallback
+from ..fallback import HtmlFallback, players
 from ..folders import make_folder
 from ..messages import code, problem, replace, saying, words_of
 from ..worker import Worker
@@ -394,12 +394,9 @@ class VoiceDemo(HtmlFallback, widgets.VBox):
         made = self._made
         if made is None:
             return f"{self._note.value}{self.form.fallback_html()}"
-        longest = max(map(len, made.clips.values()))
-        padded = {name: np.pad(clip, (0, longest - len(clip))) for name, clip in made.clips.items()}
         return (
             "<p><em>Open this notebook in JupyterLab to try it with your own voice.</em></p>"
-            f"{self._code.value}{self._words.value}{audio.compare(made.clips).data}"
-            f"{plotting.spectrograms(padded)._repr_html_()}{self.map.fallback_html() if self.map is not None else ''}"
+            f"{self._code.value}{self._words.value}{players(made.clips)}{self.map.fallback_html() if self.map is not None else ''}"
         )
 
 

@@ -16,7 +16,7 @@ import traitlets
 from course_utils import music
 
 from ..fallback import HtmlFallback
-from .piano_roll import PianoRoll
+from .piano_roll import PianoRoll, roll_html
 
 FOLDER = Path(__file__).parent
 STEPS_PER_COLUMN = 2
@@ -152,8 +152,12 @@ class MelodyPad(HtmlFallback, anywidget.AnyWidget):
         return np.repeat(np.array(self.pitches[:length], np.int64), STEPS_PER_COLUMN)
 
     def fallback_html(self) -> str:
-        """The melody in words."""
-        return f"<p>Melody in eighths: {' '.join(map(music.pitch_name, self.pitches))}</p>"
+        """The melody in words, as a roll and as sound."""
+        words = f"<p>Melody in eighths: {' '.join(map(music.pitch_name, self.pitches))}</p>"
+        soprano = self.soprano
+        alone = np.zeros((len(soprano), len(music.VOICES)), np.int64)
+        alone[:, 0] = soprano
+        return words + (roll_html(alone, title="The melody")[0] if len(soprano) else "")
 
     def __repr__(self) -> str:
         return f"MelodyPad({np.count_nonzero(self.pitches)} of {len(self.pitches)} eighths)"

@@ -53,6 +53,33 @@ def _svg(notes: list[music.Note], steps: int, bar: int, pickup: int, seconds: fl
     )
 
 
+def roll_html(
+    grid: np.ndarray,
+    onsets: np.ndarray | None = None,
+    title: str = "",
+    tempo: float = 76.0,
+    metre: tuple[int, int] = (16, 0),
+) -> tuple[str, str]:
+    """Roll and player as HTML, and what they are in words; arguments as for `PianoRoll`."""
+    player = audio.audio_tag(music.synthesise(grid, onsets, tempo), title or "piano roll")
+    notes = music.notes(grid, onsets)
+    seconds = len(grid) / music.STEPS_PER_BEAT * 60 / tempo
+    about = f"{title + ': ' if title else ''}{len(notes)} notes in {len(grid) / music.STEPS_PER_BEAT:g} beats"
+    present = [k for k in range(len(music.VOICES)) if grid[:, k].any()]
+    sung = ", ".join(music.VOICES[k] for k in present) or "no voice"
+    if len(present) == len(music.VOICES):
+        sung = f"four voices from {music.VOICES[0]} to {music.VOICES[3]}"
+    alt = f"Piano roll, {about}, {sung}"
+    # The names are black: two of the colours are too pale for letters.
+    names = " ".join(f'<span style="color:{COLOURS[k]}">■</span> {music.VOICES[k]}' for k in present)
+    svg = _svg(notes, len(grid), *metre, seconds, alt)
+    shown = (
+        f'<div class="course-widget" data-piano-roll><div class="row"><b>{html.escape(title)}</b>'
+        f"<small>{names}</small></div>{svg}{player}<small>{html.escape(about)}</small></div>"
+    )
+    return shown, about
+
+
 class PianoRoll(HtmlFallback, anywidget.AnyWidget):
     """Notes of a grid as a picture with a player. Works without a kernel too: the page carries sound and script.
 
@@ -94,20 +121,7 @@ class PianoRoll(HtmlFallback, anywidget.AnyWidget):
         """Other music in the same place; arguments as for the class."""
         self.grid = music.check_grid(grid)
         """The grid that is shown."""
-        player = audio.audio_tag(music.synthesise(self.grid, onsets, tempo), title or "piano roll")
-        notes = music.notes(self.grid, onsets)
-        seconds = len(self.grid) / music.STEPS_PER_BEAT * 60 / tempo
-        self._about = f"{title + ': ' if title else ''}{len(notes)} notes in {len(self.grid) / music.STEPS_PER_BEAT:g} beats"
-        alt = f"Piano roll, {self._about}, four voices from {music.VOICES[0]} to {music.VOICES[3]}"
-        names = " ".join(
-            f'<span style="color:{colour}">■ {name}</span>'
-            for colour, name in zip(COLOURS, music.VOICES, strict=True)
-        )
-        svg = _svg(notes, len(self.grid), *metre, seconds, alt)
-        self._html = (
-            f'<div class="course-widget" data-piano-roll><div class="row"><b>{html.escape(title)}</b>'
-            f"<small>{names}</small></div>{svg}{player}<small>{html.escape(self._about)}</small></div>"
-        )
+        self._html, self._about = roll_html(self.grid, onsets, title, tempo, metre)
 
     def fallback_html(self) -> str:
         """Picture, player and, where scripts may run, the moving cursor."""

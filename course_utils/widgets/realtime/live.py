@@ -12,7 +12,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from course_utils import audio, data, paths
+from course_utils import audio, data, paths, plotting
 from course_utils.decoding.partial import Partial
 from course_utils.waveform import SAMPLE_RATE
 
@@ -359,13 +359,25 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
                 self._figures.value = figures_html(session)
 
     def fallback_html(self) -> str:
-        """The text and the sound of the last recording, where no kernel runs."""
+        """Text, sound and picture of the last recording, else of the shortest clip, where no kernel runs."""
         shown = "<p><em>Open this notebook in JupyterLab to speak and watch the words appear.</em></p>"
-        session = self._session
+        session, name = self._session, "what was heard"
         if session is None or not session.seconds:
-            return shown
-        player = audio.play(session.audio[: 30 * SAMPLE_RATE], "what was heard").data
-        return shown + transcript_html(session.utterances, session.open, "Nothing was understood.") + player
+            clips = self.input.bundled
+            if not clips:
+                return shown
+            name = min(clips, key=lambda each: len(clips[each]))
+            # A session of its own: the widget's page stays as it is.
+            session = Session(self._model, self.chunk.value, len(clips[name]) / SAMPLE_RATE + 1)
+            session.write(clips[name], wait=True)
+            session.close()
+            session.wait()
+        heard = session.audio[: 30 * SAMPLE_RATE]
+        wrong = problem(words_of(session.error)) if session.error is not None else ""
+        text = transcript_html(session.utterances, session.open, "Nothing was understood.")
+        return (
+            shown + audio.play(heard, name).data + text + wrong + plotting.spectrograms(heard)._repr_html_()
+        )
 
     def __repr__(self) -> str:
         return f"LiveRecogniser(chunk_ms={self.chunk.value})"

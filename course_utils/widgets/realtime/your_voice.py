@@ -14,7 +14,7 @@ from typing import Protocol
 import ipywidgets as widgets
 import numpy as np
 
-from course_utils import audio, data, metrics, paths
+from course_utils import audio, data, metrics, paths, plotting
 
 from ..fallback import HtmlFallback
 from ..folders import make_folder
@@ -237,9 +237,18 @@ class YourVoice(HtmlFallback, widgets.VBox):
         )
 
     def fallback_html(self) -> str:
-        """The phrases, where no kernel runs."""
+        """The phrases, and one as the demo voice reads it, where no kernel runs; never your own recordings."""
         rows = "".join(f"<li>{html.escape(phrase)}</li>" for phrase in self.phrases)
-        return f"<p><em>Open this notebook in JupyterLab to record these phrases.</em></p><ol>{rows}</ol>"
+        sound, text = demo_recordings()[0]
+        try:
+            written = f"<p>The recogniser wrote: <b>{html.escape(self._model.transcribe(sound)) or '(nothing)'}</b></p>"
+        except Exception as error:  # a learner's model may fail
+            written = problem(f"The recogniser failed: {words_of(error)}")
+        return (
+            f"<p><em>Open this notebook in JupyterLab to record these phrases.</em></p><ol>{rows}</ol>"
+            f"{audio.play(sound, f'the virtual voice {DEMO_VOICE} reads a phrase', text).data}{written}"
+            f"{plotting.spectrograms(sound)._repr_html_()}"
+        )
 
     def __repr__(self) -> str:
         return f"YourVoice({len(self.phrases)} phrases)"

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 from scipy import stats
 
-from course_utils import audio
+from course_utils import audio, plotting
 
 from ..ab_player import ABPlayer
 from ..fallback import HtmlFallback
@@ -266,9 +266,11 @@ class ListeningTest(HtmlFallback, widgets.VBox):
             for k, clip in enumerate(some)
         }
         said = self.table() if self.scores["opinion"] else ""
+        first = {name: some[0] for name, some in self._clips.items()}
+        alt = f"Log-mel spectrograms of the first clip of {', '.join(first)}"
         return (
             "<p><em>Open this notebook in JupyterLab for the blind test. These are its clips, at one level:</em></p>"
-            f"{audio.compare(clips).data}{said}"
+            f"{audio.compare(clips).data}{plotting.spectrograms(first, alt)._repr_html_()}{said}"
         )
 
     def __repr__(self) -> str:

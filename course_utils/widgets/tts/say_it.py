@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 import numpy as np
 
-from course_utils import audio, data, features, plotting
+from course_utils import audio, data, features
 from course_utils.synthesis.sentences import sentences
 
 from ..ab_player import ABPlayer
-from ..fallback import HtmlFallback
+from ..fallback import HtmlFallback, players
 from ..messages import code, problem, replace, saying, words_of
 from ..worker import Worker
 from .plans import Speaks
@@ -308,12 +308,7 @@ class SayIt(HtmlFallback, widgets.VBox):
         shown = f'<div style="max-width:420px">{self.map.fallback_html()}</div>'
         if self._done is None:
             return shown + self._note.value
-        longest = max(map(len, self._clips.values()))
-        padded = {name: np.pad(clip, (0, longest - len(clip))) for name, clip in self._clips.items()}
-        return (
-            f"{shown}{self._code.value}{self._words.value}{audio.compare(self._clips).data}"
-            f"{plotting.spectrograms(padded)._repr_html_()}"
-        )
+        return f"{shown}{self._code.value}{self._words.value}{players(self._clips)}"
 
     def __repr__(self) -> str:
         return f"SayIt({len(self.map.names)} voices; {self.call.splitlines()[-1]})"
