@@ -34,7 +34,9 @@ def score(
         height = 0.45 if above or below else 0.9
         y = note.pitch + 0.225 * (int(below) - int(above))
         ax.barh(y, note.length - 0.1, left=note.start, height=height, color=COLOURS[note.voice], alpha=0.75)
-        ax.text(note.start + 0.2, y, music.pitch_name(note.pitch), va="center", fontsize=8, color="white")
+        shared = below or above  # a bar too low for its name, which stands beside it
+        name_y, ink = (y + (0.75 if below else -0.8), COLOURS[note.voice]) if shared else (y, "white")
+        ax.text(note.start + 0.2, name_y, music.pitch_name(note.pitch), va="center", fontsize=8, color=ink)
     for name, colour in zip(music.VOICES, COLOURS, strict=True):
         ax.barh(0, 0, color=colour, alpha=0.75, label=name)
     sounding = grid[grid > 0]
