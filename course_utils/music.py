@@ -510,6 +510,12 @@ def pitch_class_entropy(grid: np.ndarray) -> float:
     return float(-(share * np.log2(share)).sum())
 
 
+def notes_that_move(grid: np.ndarray) -> float:
+    """How many notes of a grid, in per cent, have another pitch than the step before."""
+    grid = check_grid(grid)
+    return 100 * float((grid[1:] != grid[:-1]).mean()) if len(grid) > 1 else 0.0
+
+
 def longest_copy(grid: np.ndarray, others: Sequence[np.ndarray]) -> int:
     """Length in steps of the longest passage that also stands in one of `others`, in whatever key.
 
@@ -544,11 +550,18 @@ def shuffled(grid: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def quality(pieces: Mapping[str, np.ndarray] | Sequence[np.ndarray]) -> dict[str, tuple[float, float, float]]:
-    """25 %, 50 % and 75 % point of every rule's rate and of the entropy over several pieces."""
+    """25 %, 50 % and 75 % point over several pieces: every rule's rate, the entropy, and the notes that move."""
     grids = list(pieces.values()) if isinstance(pieces, Mapping) else list(pieces)
     if not grids:
         raise MusicError("no pieces to measure")
-    rows = [{**rates(grid), "pitch-class entropy": pitch_class_entropy(grid)} for grid in grids]
+    rows = [
+        {
+            **rates(grid),
+            "pitch-class entropy": pitch_class_entropy(grid),
+            "notes that move, %": notes_that_move(grid),
+        }
+        for grid in grids
+    ]
     return {
         name: tuple(float(q) for q in np.percentile([row[name] for row in rows], [25, 50, 75]))
         for name in rows[0]

@@ -224,3 +224,28 @@ def test_a_rule_limits_what_is_composed_and_a_better_model_is_measured(capsys):
     assert "return the model" in checks.nb02.better({"loss": 1}, 0.4).message
     assert "not yet" in checks.nb02.better(model, 0.4).message
     assert checks.nb02.better(model, 10.0)
+
+
+def test_a_composer_that_was_defined_elsewhere_can_be_better_and_the_checkpoint_can_not():
+    class Composer(torch.nn.Module):  # as in the notebook: the same name, another class
+        def nll(self, grid, metre=None, keys=(0,)):
+            return 0.4
+
+    assert checks.nb02.better(Composer(), 0.43)
+    assert not checks.nb02.better(Composer(), 0.39)
+    assert "the class Composer" in checks.nb02.better(Composer, 0.43).message
+    assert "got Linear" in checks.nb02.better(torch.nn.Linear(2, 2), 10.0).message
+    result = checks.nb02.better(checks.nb02.checkpoints.load("music"), 10.0)
+    assert not result and "shipped checkpoint" in result.message
+
+
+def test_a_transposition_that_changes_its_input_hears_so_at_once(capsys):
+    def in_place(grid, semitones):
+        grid[grid > 0] += semitones
+        return grid
+
+    result = checks.nb02.transpose(in_place)
+    assert not result and "copy" in result.message and result.message in capsys.readouterr().out
+    assert "copy" in checks.nb02.transpose.judge(in_place).message
+    assert checks.nb02.transpose(lambda grid, semitones: in_place(grid.copy(), semitones))
+    assert "A rest is 0" in checks.nb02.transpose.judge(lambda grid, semitones: grid + semitones).message

@@ -469,10 +469,16 @@ def test_other_music_is_no_copy():
     assert music.longest_copy(chords([72, 67, 64, 48]), [chords([72, 69, 65, 53])]) == 0
 
 
+def test_notes_that_move_are_counted_in_per_cent():
+    assert music.notes_that_move(chords(C_MAJOR, steps=4)) == 0
+    one_of_four = chords([72, 67, 64, 48], [71, 67, 64, 48], steps=1)
+    assert music.notes_that_move(one_of_four) == 25
+
+
 def test_quality_gives_quartiles_of_every_rule(chorale):
     grid, _ = chorale
     result = music.quality([grid[:64], grid[64:128]])
-    assert set(result) == {*music.RULES, "pitch-class entropy"}
+    assert set(result) == {*music.RULES, "pitch-class entropy", "notes that move, %"}
     assert all(low <= middle <= high for low, middle, high in result.values())
     with pytest.raises(MusicError, match="no pieces"):
         music.quality([])

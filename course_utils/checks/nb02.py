@@ -1,5 +1,6 @@
 """Exercises and quiz of notebook 02."""
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from course_utils import checkpoints
 from course_utils.checks.core import CORRECT, NOT_ATTEMPTED, WRONG, Exercise, Mistake, Question, Quiz, Result
 from course_utils.data import chorales
 from course_utils.models.music import to_grid
@@ -46,6 +48,39 @@ class EitherKind(Exercise):
     def __call__(self, answer: Callable) -> Result:
         """As `Exercise`, with tensors first and arrays where those fail."""
         return super().__call__(_tensor_or_array(answer))
+
+
+class LeavesItsInput(Exercise):
+    """An exercise whose answer must not change what it is given: the notebook goes on with it."""
+
+    def _changed(self, answer: Callable) -> Result | None:
+        """What to say of an answer that is right and changes its input; None of all others."""
+        if not super().judge(answer):
+            return None
+        for arguments in self.inputs():
+            before = arguments[0].copy()
+            answer(*arguments)
+            if not np.array_equal(before, arguments[0]):
+                told = "the numbers are right, but what the function was given has changed too"
+                return Result(
+                    WRONG, f"{self.name}: not yet, {told}. Work on a copy: `.copy()` or `np.where`."
+                )
+        return None
+
+    def judge(self, answer: Callable) -> Result:
+        """As `Exercise.judge`; an answer that changes its input is wrong."""
+        changed = self._changed(answer)
+        return super().judge(answer) if changed is None else changed
+
+    def __call__(self, answer: Callable) -> Result:
+        """As `Exercise`; an answer that changes its input hears so at once."""
+        result = self._changed(answer)
+        if result is None:
+            return super().__call__(answer)
+        print(f"✘ {result.message}")
+        if os.environ.get("COURSE_STRICT") == "1":
+            raise AssertionError(result.message)
+        return result
 
 
 def _generator(seed):
@@ -151,6 +186,10 @@ def _skew_not_masked(scores):
     return padded.reshape(steps + 1, steps)[1:]
 
 
+def _skew_rolled(scores):
+    return torch.stack([row.roll(i + 1 - len(scores)) for i, row in enumerate(scores)])
+
+
 def _nucleus_too_small(probabilities, top_p):
     values, order = torch.as_tensor(probabilities).sort(descending=True)
     kept = torch.zeros_like(values)
@@ -182,6 +221,18 @@ def _attend_without_mask(q, k, v):
 
 def _attend_unscaled(q, k, v):
     return _attend(q * q.shape[-1] ** 0.5, k, v)
+
+
+def _attend_scaled_by_the_steps(q, k, v):
+    return _attend(q * (q.shape[-1] / q.shape[-2]) ** 0.5, k, v)
+
+
+def _attend_scaled_by_the_width(q, k, v):
+    return _attend(q / q.shape[1] ** 0.5, k, v)
+
+
+def _attend_scaled_without_root(q, k, v):
+    return _attend(q / q.shape[-1] ** 0.5, k, v)
 
 
 def _attend_blind_to_itself(q, k, v):
@@ -217,6 +268,14 @@ def _crossing_below_a_rest(logits, upper):
 def _crossing_of_the_lower(logits, upper):
     note = torch.arange(logits.shape[1])
     return logits.masked_fill((note < upper[:, None]) & (note > 0), float("-inf"))
+
+
+def _crossing_backwards(logits, upper):
+    return logits.masked_fill(torch.arange(logits.shape[1]) < upper[:, None], float("-inf"))
+
+
+def _crossing_backwards_strict(logits, upper):
+    return logits.masked_fill(torch.arange(logits.shape[1]) <= upper[:, None], float("-inf"))
 
 
 def _fifths_without_octaves(upper, lower):
@@ -309,7 +368,7 @@ EXERCISES = {
             ],
             nudge="Work it out for 0.9, 0.5 and 0.02 first: 1.57.",
         ),
-        Exercise(
+        LeavesItsInput(
             "transpose",
             _transpose,
             _grids,
@@ -332,7 +391,7 @@ EXERCISES = {
                 ),
                 Mistake(_held_counting_all, "A note that comes back starts at 1 again."),
             ],
-            nudge="At which steps does the count begin anew?",
+            nudge="At which steps does the count begin anew, with which number, and does yours ever stop?",
         ),
         Exercise(
             "skew",
@@ -343,8 +402,12 @@ EXERCISES = {
                 Mistake(_skew_not_dropped, "Drop the first row, not the last: the padding stands in it."),
                 Mistake(_skew_padded_right, "Pad on the left: rows have to move left by 3, 2, 1, 0."),
                 Mistake(_skew_not_masked, "The numbers above the diagonal are leftovers: use .tril()."),
+                Mistake(
+                    _skew_rolled, "Below the diagonal all is right; above it has to stand 0: use .tril()."
+                ),
             ],
-            nudge="How far must row i move, and what does one more column do to numbers that are read in rows of T?",
+            nudge="How far must row i move, and what has to stand above the diagonal? For the puzzle: what does one "
+            "more column do to numbers that are read in rows of T?",
         ),
         EitherKind(
             "nucleus",
@@ -383,6 +446,15 @@ EXERCISES = {
                 ),
                 Mistake(_attend_unscaled, "Divide the scores by the square root of d, the last axis of q."),
                 Mistake(
+                    _attend_scaled_by_the_steps,
+                    "The root is of d, the numbers in a query (last axis), and not of the steps.",
+                ),
+                Mistake(
+                    _attend_scaled_by_the_width,
+                    "The root is of d = D / H, the numbers of one head (last axis), and not of the whole width D.",
+                ),
+                Mistake(_attend_scaled_without_root, "Divide by the square root of d, not by d."),
+                Mistake(
                     _attend_blind_to_itself,
                     "A step may look at itself: the diagonal stays (triu(1), not triu(0)).",
                 ),
@@ -410,10 +482,18 @@ EXERCISES = {
                     _crossing_below_a_rest, "Where the voice above rests (token 0) there is nothing to cross."
                 ),
                 Mistake(
+                    _crossing_backwards, "Higher pitches have larger tokens: this forbids the lower ones."
+                ),
+                Mistake(
+                    _crossing_backwards_strict,
+                    "Higher pitches have larger tokens: this forbids the lower ones, and the same note too.",
+                ),
+                Mistake(
                     _crossing_of_the_lower, "Higher pitches have larger tokens: forbid those above `upper`."
                 ),
             ],
-            nudge="What must a logit be, so that after the softmax the note has probability 0?",
+            nudge="Which tokens are higher than the voice above, is the same note one of them, and which logit gives "
+            "probability 0?",
         ),
         Exercise(
             "parallel_fifths",
@@ -460,15 +540,30 @@ def composed_under(
     return to_grid(torch.stack(rows, 1))
 
 
+def _is_shipped(model: nn.Module) -> bool:
+    shipped, own = checkpoints.load("music").state_dict(), model.state_dict()
+    return own.keys() == shipped.keys() and all(
+        own[name].shape == weight.shape and torch.allclose(own[name].float().cpu(), weight.float())
+        for name, weight in shipped.items()
+    )
+
+
 def better(model: nn.Module | None, to_beat: float) -> Result:
     """Say whether a trained model gives the validation chorales fewer nats per note than `to_beat`."""
     if model is None or model is Ellipsis:
         result = Result(NOT_ATTEMPTED, "better: not attempted yet.")
-    elif not isinstance(model, recipe.Composer):
-        kind = type(model).__name__
+    elif (
+        isinstance(model, type)
+        or not isinstance(model, nn.Module)
+        or not callable(getattr(model, "nll", None))
+    ):
+        # By what it can do and not by its class: the Composer of the notebook is not the one of the package.
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         result = Result(
             WRONG, f"better: expected a trained Composer, got {kind}; return the model, not its history."
         )
+    elif _is_shipped(model):
+        result = Result(WRONG, "better: not yet, this is the shipped checkpoint; train one of your own.")
     else:
         pieces = chorales("valid")
         nats = recipe.mean_nats(pieces, recipe.evaluate(model, pieces, metre_given=True))
@@ -506,12 +601,12 @@ quiz = Quiz(
     Question(
         "What does the skewing trick save?",
         {
-            "The L x L x D array of vectors for all pairs": "One product with the L x D table, then a new view of "
+            "The T x T x d array of vectors for all pairs": "One product with the T x d table, then a new view of "
             "the same numbers.",
-            "The L x L array of scores": "Those are still there: each pair of steps has its score.",
+            "The T x T array of scores": "Those are still there: each pair of steps has its score.",
             "The causal mask": "It needs the mask more than before: above the diagonal stand leftovers.",
         },
-        "The L x L x D array of vectors for all pairs",
+        "The T x T x d array of vectors for all pairs",
     ),
     Question(
         "The head writes soprano, alto, tenor, bass in this order. How does the order change the likelihood figure?",

@@ -2,7 +2,7 @@
 
 from .composer import ComposerExplorer, HarmoniserExplorer, MelodyPad
 from .piano_roll import PianoRoll
-from .pictures import boards, cut, influences, reliability, score
+from .pictures import boards, cut, influences, reliability, score, skewing
 
 __all__ = [
     "ComposerExplorer",
@@ -14,4 +14,5 @@ __all__ = [
     "influences",
     "reliability",
     "score",
+    "skewing",
 ]

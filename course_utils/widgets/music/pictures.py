@@ -16,6 +16,8 @@ def score(
 ) -> plotting.Picture:
     """Four voices over time, the name of each note in it, and lines between notes that are meant.
 
+    Voices that share a pitch share its height: the upper one above, the lower one below.
+
     Args:
         grid: (steps, 4) MIDI numbers, 0 = rest.
         alt: text alternative.
@@ -27,12 +29,19 @@ def score(
     grid = music.check_grid(grid)
     picture, (ax,) = plotting.figure(alt=alt, size=(10, 3.4))
     for note in music.notes(grid):
-        ax.barh(
-            note.pitch, note.length - 0.1, left=note.start, height=0.9, color=COLOURS[note.voice], alpha=0.75
-        )
-        ax.text(
-            note.start + 0.2, note.pitch, music.pitch_name(note.pitch), va="center", fontsize=8, color="white"
-        )
+        same = grid[note.start : note.start + note.length] == note.pitch
+        above, below = (part.any() for part in (same[:, : note.voice], same[:, note.voice + 1 :]))
+        height = 0.45 if above or below else 0.9
+        y = note.pitch + 0.225 * (int(below) - int(above))
+        ax.barh(y, note.length - 0.1, left=note.start, height=height, color=COLOURS[note.voice], alpha=0.75)
+        shared = below or above  # a bar too low for its name, which stands beside it
+        name_y, ink = (y + (0.75 if below else -0.8), COLOURS[note.voice]) if shared else (y, "white")
+        ax.text(note.start + 0.2, name_y, music.pitch_name(note.pitch), va="center", fontsize=8, color=ink)
+    for name, colour in zip(music.VOICES, COLOURS, strict=True):
+        ax.barh(0, 0, color=colour, alpha=0.75, label=name)
+    sounding = grid[grid > 0]
+    ax.set_ylim(min(sounding, default=60) - 1.5, max(sounding, default=60) + 1.5)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     for words, places in (marks or {}).items():
         x, y = zip(*((step + 0.8, grid[step, voice]) for step, voice in places), strict=True)
         ax.plot(x, y, color="C3", marker="o", markersize=4, linewidth=1.6)
@@ -50,6 +59,7 @@ def boards(
     alt: str,
     groups: Mapping[str, np.ndarray] | None = None,
     labels: tuple[Sequence[str], Sequence[str]] | None = None,
+    axes_names: tuple[str, str] = ("", ""),
 ) -> plotting.Picture:
     """Small tables of numbers beside each other; cells of one group have one colour.
 
@@ -58,6 +68,7 @@ def boards(
         alt: text alternative.
         groups: of a table, whole numbers of the same shape; cells below 0 stay grey. Without it, large is dark.
         labels: names of the rows and of the columns.
+        axes_names: what a row is and what a column is; both are then numbered from 0.
     """
     picture, axes = plotting.figure(1, len(tables), alt=alt, size=(min(11, 3.4 * len(tables)), 2.6))
     for ax, (title, values) in zip(axes, tables.items(), strict=True):
@@ -88,9 +99,36 @@ def boards(
             ax.text(column, row, text, ha="center", va="center", fontsize=9)
         ax.set_title(title, fontsize=10)
         ax.grid(visible=False)
-        for axis, names, count in zip((ax.yaxis, ax.xaxis), labels or ((), ()), values.shape, strict=True):
+        names_of = labels or [
+            range(count) if name else () for name, count in zip(axes_names, values.shape, strict=True)
+        ]
+        ax.set(ylabel=axes_names[0], xlabel=axes_names[1])
+        for axis, names, count in zip((ax.yaxis, ax.xaxis), names_of, values.shape, strict=True):
             axis.set_ticks(range(count) if names else [], list(names) if names else [])
     return picture
+
+
+def skewing(table: np.ndarray) -> plotting.Picture:
+    """A table (T, T) by (query, distance T - 1 to 0) on its way to (query, key), each row in a colour of its own."""
+    table = np.asarray(table, float)
+    steps = len(table)
+    padded = np.pad(table, ((0, 0), (1, 0)))
+    colour = np.repeat(np.arange(steps)[:, None], steps + 1, 1)
+    future = np.triu(np.ones((steps, steps), bool), 1)
+    reread, colours = padded.reshape(steps + 1, steps), colour.reshape(steps + 1, steps)
+    shown = {
+        "padded": (padded, colour),
+        f"read in rows of {steps}": (reread, colours),
+        "first row dropped, future cut off": (
+            np.where(future, np.nan, reread[1:]),
+            np.where(future, -1, colours[1:]),
+        ),
+    }
+    return boards(
+        {title: values for title, (values, _) in shown.items()},
+        f"A padded table, the same numbers in rows of {steps}, and the result: row i has moved left by {steps - 1} - i",
+        groups={title: group for title, (_, group) in shown.items()},
+    )
 
 
 def cut(
@@ -125,13 +163,25 @@ def cut(
     return picture
 
 
-def influences(tables: Mapping[str, np.ndarray], xlabel: str, ylabel: str, alt: str) -> plotting.Picture:
-    """Which outputs (rows) move with which inputs (columns), dark where they do, one square for each title."""
+def influences(
+    tables: Mapping[str, np.ndarray], xlabel: str, ylabel: str, alt: str, piece: int | None = None
+) -> plotting.Picture:
+    """Which outputs (rows) move with which inputs (columns), dark where they do, one square for each title.
+
+    `piece` is the length of a piece where several stand in a row; a line marks where one ends.
+    """
     picture, axes = plotting.figure(1, len(tables), alt=alt, size=(3.6 * len(tables), 3.3))
     for ax, (title, moved) in zip(axes, tables.items(), strict=True):
         ax.imshow(np.asarray(moved, float), origin="upper", cmap="Blues", vmin=0, vmax=1)
         ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
         ax.grid(visible=False)
+        borders = range(0, len(moved) + 1, piece) if piece else ()
+        for border in borders[1:-1]:
+            ax.axhline(border - 0.5, color="C3", linewidth=1)
+            ax.axvline(border - 0.5, color="C3", linewidth=1)
+        if piece:
+            ax.set_xticks(borders[:-1])
+            ax.set_yticks(borders[:-1])
     return picture
 
 
