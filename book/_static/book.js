@@ -11,3 +11,5 @@ addEventListener("afterprint", () => {
     delete each.dataset.folded;
   }
 });
+// Models need a server; who has opened the book as a file is told how to get one.
+if (location.protocol === "file:") for (const each of document.querySelectorAll(".as-file")) each.hidden = false;

@@ -161,7 +161,7 @@ def _lesson(path: Path, figures: dict[str, list[dict[str, Any]]]) -> dict[str, s
     minutes = re.search(r"(\d+) minutes of computing", first).group(1)
     needs = re.search(r"You need ([^.]*)", first)
     before = re.findall(r"\b\d\d\b", needs.group(1)) if needs else []
-    to = "–".join(before) if " to " in (needs.group(1) if needs else "") else ", ".join(before)
+    to = "–".join(before) if " to " in (needs.group(1) if needs else "") else ", ".join(sorted(before))
     row = next(iter(figures.get(number, [])), None)
     return {
         "notebook": f"[{number} {name.lower()}](notebooks/{path.name})",
