@@ -34,7 +34,7 @@ def test_a_clip_is_answered_and_the_reply_is_heard_and_stopped(lab):
     screenshot(shown, "conversation_reply")
     shown.get_by_role("button", name="Stop the reply").click()
     page.wait_for_selector(".speaker[data-status=silent]")
-    wait_in_kernel(page, "conversation._loop.assistant.reply is None")
+    wait_in_kernel(page, "conversation._session.assistant.reply is None")
     played = int(shown.locator(".speaker").get_attribute("data-played"))
     assert 0 < played < 20, "the rest was not made"
     assert_quiet(page)
