@@ -29,19 +29,22 @@ SHOWN = 30
 
 def conversation_picture(events: Sequence[Event], seconds: float) -> plotting.Picture:
     """Who speaks when: what was understood, and the pieces of the replies, over the seconds of the sound."""
-    begin, free, you, it = 0.0, 0.0, [], []
+    begin, free, words, you, it = 0.0, 0.0, "", [], []
     for event in events:
         if event.kind in ("partial",) and not begin:
             begin = max(0.0, event.at - 0.6)
         elif event.kind in ("final", "ignored"):
             you.append((begin or event.at - 0.6, event.at, event.text))
             begin = 0.0
+        elif event.kind == "reply":
+            words = event.text  # with the first piece of its sound
         elif event.kind == "sound":
             start = max(free, event.at)
             free = start + len(event.sound) / SAMPLE_RATE
-            it.append((start, free, ""))
+            it.append((start, free, words))
+            words = ""
         elif event.kind == "stop":
-            it = [(start, min(end, event.at), "") for start, end, _ in it if start < event.at]
+            it = [(start, min(end, event.at), label) for start, end, label in it if start < event.at]
             free = event.at
     replies = [event.text for event in events if event.kind == "reply"]
     alt = f"{len(you)} utterances and {len(replies)} replies: {' / '.join(replies)}"
@@ -180,7 +183,7 @@ class Conversation(Listening):
                 turn.final_ms + turn.reply_ms + turn.audio_ms,
             )
             self._figures.value = saying(
-                f"The last reply: {pause:.0f} ms of pause, then {compute:.0f} ms of computing until its first sound."
+                f"The last reply: {pause:.0f} ms of pause since the last phone, then {compute:.0f} ms of computing until its first sound."
             )
 
     # --- buttons, on any thread ------------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""From which doubt on the assistant of notebook 08 gives no answer, chosen on what is kept for validation.
+
+    python -m course_utils.record.doubt
+
+prints misses and false replies for each threshold, and the threshold that is chosen. No voice, reader, text or noise
+of a test is heard. Real people are heard where the recordings are (COURSE_REAL_DATA): the readers whom the recogniser
+was not trained on, and takes of digits that are left out of its training, of speakers who are in it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from course_utils import data, tables
+from course_utils.models.assistant import Assistant
+from course_utils.record.topics import capstone
+
+THRESHOLDS = np.round(np.arange(0.3, 2.01, 0.1), 1)
+COMMANDS, NONE = ("commands", "commands in noise, 5 dB", "real digits"), (
+    "sentences", "phrases that are none", "noise", "real readers")  # fmt: skip
+COUNT = 48
+"""Commands of a kind: each pattern by each of eight voices."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Decisions on one clip, without a threshold: the doubt of each, and its reply ("" for none)."""
+
+    wanted: str
+    decisions: tuple[tuple[float, str], ...]
+
+    def missed(self, threshold: float) -> bool:
+        """Whether a command that is understood is not answered, because it is in doubt."""
+        return self.answered(np.inf) == [self.wanted] and self.answered(threshold) != [self.wanted]
+
+    def answered(self, threshold: float) -> list[str]:
+        """The replies."""
+        return [reply for doubt, reply in self.decisions if reply and doubt <= threshold]
+
+
+class _Noting(Assistant):
+    """Keeps its doubts."""
+
+    def decide(self, partial):
+        doubt, events = self.ears.doubt(), super().decide(partial)
+        self.noted.append((doubt, next((event.text for event in events if event.kind == "reply"), "")))
+        return events
+
+
+def heard(sound: np.ndarray, text: str = "") -> Heard:
+    """What the assistant decides on a sound (time,) in which somebody says the command `text`, or none."""
+    one = capstone.made(capstone.NO_DOUBT)
+    one.__class__, one.noted = _Noting, []
+    capstone.replies(one, sound, capstone.LONG)
+    wanted = capstone.skills().answer(text, capstone.talk()).text if text else ""
+    return Heard(wanted, tuple(one.noted))
+
+
+def material() -> dict[str, list[tuple[np.ndarray, str]]]:
+    """(sound, command or "") of each kind; kinds of which there are no recordings are left out."""
+    voices, noises = data.voices("valid"), data.noise("valid")
+    commands = capstone.said("valid", COUNT)
+    known = capstone.skills()
+    found = {
+        "commands": [(one.waveform, one.text) for one in commands],
+        "commands in noise, 5 dB": [
+            (capstone.in_noise(one.waveform, noises[place % len(noises)].audio), one.text)
+            for place, one in enumerate(commands)
+        ],
+        "sentences": [(one.audio, "") for one in data.speech("valid", kind="sentence")],
+        "phrases that are none": [
+            (one.audio, "") for one in data.speech("valid", kind="phrase") if not known.match(one.text)
+        ],
+        "noise": [(one.audio, "") for one in noises],
+    }
+    assert len(voices) == 8, "so that every voice says every pattern once"
+    try:
+        found["real readers"] = [(one.audio, "") for one in data.real("librispeech", "train")[::13]]
+        takes = [one for one in data.real("fsdd", "train") if int(one.id.rsplit("_", 1)[1]) < 5]
+    except data.DataError as error:
+        print(error)
+        return found
+    for place in range(COUNT // 2):
+        draw = random.Random(place)
+        speaker = draw.choice(sorted({one.speaker for one in takes}))
+        row = draw.choices([one for one in takes if one.speaker == speaker], k=draw.randint(3, 5))
+        pause = np.zeros(2400, np.float32)  # 0.15 s
+        sound = np.concatenate([pause, *(part for one in row for part in (one.audio, pause))])
+        found.setdefault("real digits", []).append((sound, " ".join(one.text for one in row)))
+    return found
+
+
+def choose() -> tuple[float, list[dict]]:
+    """The threshold, and a row with misses and false replies for each of `THRESHOLDS`.
+
+    Fewest misses and false replies together, each kind counted in shares, so that no kind counts more because there
+    is more of it; of several the middle.
+    """
+    every = {kind: [heard(*one) for one in tqdm(pairs, kind, delay=2)] for kind, pairs in material().items()}
+    rows, costs = [], []
+    for threshold in THRESHOLDS:
+        wrong = {
+            kind: sum(
+                one.missed(threshold) if kind in COMMANDS else bool(one.answered(threshold)) for one in clips
+            )
+            for kind, clips in every.items()
+        }
+        costs.append(sum(count / len(every[kind]) for kind, count in wrong.items()))
+        rows.append(
+            {"threshold": threshold, **{f"{kind} ({len(every[kind])})": wrong[kind] for kind in wrong}}
+        )
+    best = THRESHOLDS[np.isclose(costs, min(costs))]
+    return float(best[len(best) // 2]), rows
+
+
+if __name__ == "__main__":
+    chosen, found = choose()
+    print("Missed of what is a command, false replies to what is none:")
+    print(tables.table(found))
+    print("chosen:", chosen)
