@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from course_utils import data, tables
@@ -23,7 +24,7 @@ THRESHOLDS = np.round(np.arange(0.3, 2.01, 0.1), 1)
 COMMANDS, NONE = ("commands", "commands in noise, 5 dB", "real digits"), (
     "sentences", "phrases that are none", "noise", "real readers")  # fmt: skip
 COUNT = 48
-"""Commands of a kind: each pattern by each of eight voices."""
+"""Commands of a kind."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,19 @@ def heard(sound: np.ndarray, text: str = "") -> Heard:
 
 def material() -> dict[str, list[tuple[np.ndarray, str]]]:
     """(sound, command or "") of each kind; kinds of which there are no recordings are left out."""
-    voices, noises = data.voices("valid"), data.noise("valid")
-    commands = capstone.said("valid", COUNT)
-    known = capstone.skills()
+    commands, noises, known = capstone.said("valid", COUNT), data.noise("valid"), capstone.skills()
     found = {
         "commands": [(one.waveform, one.text) for one in commands],
         "commands in noise, 5 dB": [
             (capstone.in_noise(one.waveform, noises[place % len(noises)].audio), one.text)
             for place, one in enumerate(commands)
         ],
-        "sentences": [(one.audio, "") for one in data.speech("valid", kind="sentence")],
+        "sentences": [(one.audio, "") for one in data.speech("valid", kind="sentence")[::2]],
         "phrases that are none": [
             (one.audio, "") for one in data.speech("valid", kind="phrase") if not known.match(one.text)
         ],
         "noise": [(one.audio, "") for one in noises],
     }
-    assert len(voices) == 8, "so that every voice says every pattern once"
     try:
         found["real readers"] = [(one.audio, "") for one in data.real("librispeech", "train")[::13]]
         takes = [one for one in data.real("fsdd", "train") if int(one.id.rsplit("_", 1)[1]) < 5]
@@ -118,6 +116,7 @@ def choose() -> tuple[float, list[dict]]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as for all that is recorded
     chosen, found = choose()
     print("Missed of what is a command, false replies to what is none:")
     print(tables.table(found))
