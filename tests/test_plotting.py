@@ -1,5 +1,7 @@
 """Figures have words, one colour scale, axes with units, and repeat to the byte."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,7 @@ def test_a_label_stands_in_its_bar_or_above_it_and_is_never_cut():
     for label, own in zip(labels, bars, strict=True):
         inside = own.x0 <= label.x0 and label.x1 <= own.x1
         assert inside or not any(label.overlaps(bar) for bar in bars)
-    assert not any(a.overlaps(b) for a, b in zip(labels, labels[1:], strict=False))
+    assert not any(a.overlaps(b) for a, b in pairwise(labels))
 
 
 def test_words_that_change_with_the_next_hypothesis_are_crosses():

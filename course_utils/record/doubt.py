@@ -21,8 +21,6 @@ from course_utils.models.assistant import Assistant
 from course_utils.record.topics import capstone
 
 THRESHOLDS = np.round(np.arange(0.3, 2.01, 0.1), 1)
-COMMANDS, NONE = ("commands", "commands in noise, 5 dB", "real digits"), (
-    "sentences", "phrases that are none", "noise", "real readers")  # fmt: skip
 COUNT = 48
 """Commands of a kind."""
 
@@ -64,6 +62,9 @@ def heard(sound: np.ndarray, text: str = "") -> Heard:
 def material() -> dict[str, list[tuple[np.ndarray, str]]]:
     """(sound, command or "") of each kind; kinds of which there are no recordings are left out."""
     commands, noises, known = capstone.said("valid", COUNT), data.noise("valid"), capstone.skills()
+    phrases = [
+        (one.audio, " ".join(word for word, *_ in one.words)) for one in data.speech("valid", kind="phrase")
+    ]
     found = {
         "commands": [(one.waveform, one.text) for one in commands],
         "commands in noise, 5 dB": [
@@ -71,9 +72,8 @@ def material() -> dict[str, list[tuple[np.ndarray, str]]]:
             for place, one in enumerate(commands)
         ],
         "sentences": [(one.audio, "") for one in data.speech("valid", kind="sentence")[::2]],
-        "phrases that are none": [
-            (one.audio, "") for one in data.speech("valid", kind="phrase") if not known.match(one.text)
-        ],
+        "rows of digits": [(sound, text) for sound, text in phrases if known.match(text)],
+        "other phrases": [(sound, "") for sound, text in phrases if not known.match(text)],
         "noise": [(one.audio, "") for one in noises],
     }
     try:
@@ -95,23 +95,20 @@ def material() -> dict[str, list[tuple[np.ndarray, str]]]:
 def choose() -> tuple[float, list[dict]]:
     """The threshold, and a row with misses and false replies for each of `THRESHOLDS`.
 
-    Fewest misses and false replies together, each kind counted in shares, so that no kind counts more because there
-    is more of it; of several the middle.
+    The one with the fewest of both together; of several the middle.
     """
     every = {kind: [heard(*one) for one in tqdm(pairs, kind, delay=2)] for kind, pairs in material().items()}
     rows, costs = [], []
     for threshold in THRESHOLDS:
         wrong = {
-            kind: sum(
-                one.missed(threshold) if kind in COMMANDS else bool(one.answered(threshold)) for one in clips
-            )
+            kind: sum(one.missed(threshold) if one.wanted else bool(one.answered(threshold)) for one in clips)
             for kind, clips in every.items()
         }
-        costs.append(sum(count / len(every[kind]) for kind, count in wrong.items()))
+        costs.append(sum(wrong.values()))
         rows.append(
             {"threshold": threshold, **{f"{kind} ({len(every[kind])})": wrong[kind] for kind in wrong}}
         )
-    best = THRESHOLDS[np.isclose(costs, min(costs))]
+    best = THRESHOLDS[np.array(costs) == min(costs)]
     return float(best[len(best) // 2]), rows
 
 
