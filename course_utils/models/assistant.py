@@ -244,11 +244,11 @@ class Assistant(Answering):
         self.begin()
 
     def hear(self, chunk: np.ndarray) -> list[Event]:
-        """Enhance, recognise, and notice when the utterance is over."""
+        """Recognise, keep what was said without its noise, and notice when the utterance is over."""
         cleaned = self.cleaner.push(chunk) if self.cleaner else chunk
         self.kept = np.concatenate([self.kept, cleaned])[-int(self.KEPT * SAMPLE_RATE) :]
         self.heard += len(chunk)
-        partial, events = self.ears.push(cleaned), []
+        partial, events = self.ears.push(chunk), []  # as it was: the ears learnt in noise
         if partial.text and partial.text != self.shown:
             events = [*self.stop(), Event("partial", self.seconds, partial.text)]
         self.shown = partial.text

@@ -34,7 +34,7 @@ GRIDS = {
 }
 GRAPH, NO_DOUBT, OPEN = "graph", "graph, never in doubt", "any words, nearest command"
 WHISPER = "Whisper tiny.en, nearest command"
-NOT_ENHANCED = "graph, not enhanced"
+ENHANCED = "graph, enhanced before"
 SLOW = "graph, long pause always"
 MOST_DOUBT = 0.9
 """Nats; `python -m course_utils.record.doubt` chooses it on what is kept for validation."""
@@ -98,12 +98,23 @@ def ears(system: str) -> Callable[[], Any]:
         return lambda: assistant.ClipEars(
             assistant.CommandEars(_graph()), lambda sound: nearest(as_spoken(peer.transcribe(sound)))
         )
-    return lambda: assistant.CommandEars(_graph())
+    return lambda: (_Enhancing if system == ENHANCED else assistant.CommandEars)(_graph())
+
+
+class _Enhancing(assistant.CommandEars):
+    """Ears that hear what the enhancer leaves."""
+
+    def __init__(self, model: Any):
+        super().__init__(model)
+        self.cleaner = load("enhancement").stream()
+
+    def push(self, chunk: np.ndarray) -> Any:
+        return super().push(self.cleaner.push(chunk))
 
 
 def made(system: str, speak: Callable | None = None) -> Assistant:
     """An assistant; without `speak` its replies have no sound."""
-    clean = None if system == NOT_ENHANCED else load("enhancement")
+    clean = load("enhancement") if speak else None  # it is for the sound of "clean this up" alone
     doubt = np.inf if system == NO_DOUBT else MOST_DOUBT
     quick = None if system == SLOW else 0.35
     return Assistant(
@@ -260,7 +271,7 @@ def _latency(system: str, take: int | None = None) -> dict[str, Any]:
 # --- entries ---------------------------------------------------------------------------------------------------
 
 SYSTEMS = {
-    "commands": (GRAPH, OPEN, WHISPER, NOT_ENHANCED),
+    "commands": (GRAPH, OPEN, WHISPER, ENHANCED),
     "nobody asked": (GRAPH, NO_DOUBT),
     "latency": (GRAPH, SLOW),
 }
