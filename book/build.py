@@ -169,9 +169,9 @@ def page(nb: nbformat.NotebookNode, media: Media) -> nbformat.NotebookNode:
 
 
 def _says_nothing(output: nbformat.NotebookNode) -> bool:
-    """The value at the end of a cell that repeats what a check has printed, or names a function."""
+    """The value at the end of a cell that only names a function."""
     bundle = output.get("data", {})
-    return set(bundle) == {"text/plain"} and bundle["text/plain"].startswith(("Result(status=", "<function "))
+    return set(bundle) == {"text/plain"} and bundle["text/plain"].startswith("<function ")
 
 
 def _standing(model_id: str, state: Mapping) -> str:

@@ -309,12 +309,20 @@ def graph(places: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str,
     columns, rows = zip(*places.values(), strict=True)
     picture, (ax,) = figure(alt=alt, size=(10, 1.2 + 0.9 * (max(rows) - min(rows))))
     by_word = {text.split()[0]: place for text, place in places.items()}
+    box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": "C0"}
+    drawn = {
+        text.split()[0]: ax.text(x, y, text, ha="center", va="center", bbox=box).get_bbox_patch()
+        for text, (x, y) in places.items()
+    }
     for start, end in arrows:
-        look = {"arrowstyle": "->", "color": "0.6", "shrinkA": 40, "shrinkB": 52}
+        look = {
+            "arrowstyle": "->",
+            "color": "0.6",
+            "patchA": drawn[start],
+            "patchB": drawn[end],
+            "shrinkB": 3,
+        }
         ax.annotate("", by_word[end], by_word[start], arrowprops=look)
-    for text, (x, y) in places.items():
-        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": "C0"}
-        ax.text(x, y, text, ha="center", va="center", bbox=box)
     ax.set(xlim=(min(columns) - 0.5, max(columns) + 0.5), ylim=(min(rows) - 0.4, max(rows) + 0.4))
     ax.axis("off")
     return picture

@@ -30,6 +30,19 @@ def test_the_reference_passes_and_a_stub_is_unsolved(module, exercise):
     assert len(exercise.mistakes) >= 2, "an exercise without typical mistakes can not help"
 
 
+def test_a_forgotten_return_is_told_from_a_stub():
+    def forgotten(x):
+        y = 2 * x  # noqa: F841
+
+    def stub(x):
+        """What it has to do."""
+
+    result = EXERCISE.judge(forgotten)
+    assert result.status == core.WRONG and "is the `return` missing?" in result.message
+    assert EXERCISE.judge(stub).status == core.NOT_ATTEMPTED
+    assert EXERCISE.judge(lambda x: None).status == core.NOT_ATTEMPTED
+
+
 def _raise(*_):
     raise NotImplementedError
 
@@ -106,6 +119,32 @@ def test_hints_come_by_degrees_and_begin_anew_after_the_right_answer(capsys, mon
     assert "You squared it. The way: Multiply by two." in third and "solution()" in third
     assert exercise(double)
     assert "What is twice two?" in exercise(np.square).message
+
+
+def test_an_exception_and_a_forgotten_return_use_up_no_hint(capsys, monkeypatch):
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    exercise = core.Exercise(
+        "double", double, EXERCISE.inputs, "Multiply by two.", EXERCISE.mistakes, nudge="What is twice two?"
+    )
+    for slip in (lambda x: 1 / 0, lambda x: print(x), lambda x: 1 / 0):
+        message = exercise(slip).message
+        assert "Multiply" not in message and "twice" not in message and "solution()" not in message
+    assert "What is twice two?" in exercise(np.square).message
+    exercise(lambda x: 1 / 0)
+    second = exercise(np.square).message
+    assert "You squared it." in second and "The way" not in second
+
+
+def test_a_result_shows_nothing_more_than_the_line_that_was_printed(capsys):
+    from IPython.core.formatters import DisplayFormatter
+
+    assert DisplayFormatter().format(EXERCISE.judge(double)) == ({}, {})
+    assert capsys.readouterr().out == ""
+
+
+def test_one_number_is_asked_for_in_words():
+    exercise = core.Exercise("size", len, lambda: [(np.arange(4.0),)], "len")
+    assert "expected one number, got an array of shape (4,)" in exercise.judge(lambda x: x).message
 
 
 def test_an_answer_that_changes_its_input_is_still_compared_with_the_right_one():

@@ -24,7 +24,7 @@ WHO_HAS_WHAT = {
     "tests": {"peers", "judges", "dev"},
 }
 ELSEWHERE = {"music21": "data/build/chorales.py is run in an environment of its own"}
-OTHER_NAMES = {"markdown_it": "markdown-it-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+OTHER_NAMES = {"PIL": "pillow", "markdown_it": "markdown-it-py", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 NEVER_IMPORTED = {
     "ipykernel": "JupyterLab starts it",
     "av": "faster-whisper needs it, and is installed without what it needs",

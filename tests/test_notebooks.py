@@ -181,7 +181,7 @@ def test_half_of_the_exercises_stand_where_the_thing_is_built(notebook):
             part = (
                 [line[3:].strip() for line in cell.source.splitlines() if line.startswith("## ")] or [part]
             )[-1]
-        elif found := re.findall(r"^checks\.nb\d+\.(\w+)\(", cell.source, re.M):
+        elif found := re.findall(r"^(?:\w+ = )?checks\.nb\d+\.(\w+)\(", cell.source, re.M):
             stand |= {name: part for name in found if name not in stand}
     inside = sum(part == "Build it step by step" for part in stand.values())
     assert len(stand) >= 3 and inside >= len(stand) / 2, stand

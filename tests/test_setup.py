@@ -110,6 +110,15 @@ def test_the_readme_names_every_command_for_learners_and_none_that_is_not_there(
         assert f"`course {each.name}" in (readme if each.audience == commands.LEARN else guide), each.name
 
 
+def test_the_pictures_of_the_readme_are_there_and_have_words():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"<img ([^>]*)>", readme)
+    shown = {re.search(r'src="([^"]+)"', each)[1] for each in pictures}
+    drawn = {path.relative_to(ROOT).as_posix() for path in (ROOT / "book" / "_static" / "readme").iterdir()}
+    assert drawn and shown == drawn
+    assert all(len(re.search(r'alt="([^"]+)"', each)[1].split()) >= 8 for each in pictures)
+
+
 def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= set(citation)

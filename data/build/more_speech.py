@@ -10,9 +10,9 @@ what was said, so a few words in a hundred may be wrong.
 
 from __future__ import annotations
 
+import bz2
 import itertools
 import json
-import lzma
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ from course_utils.paths import SAMPLE_RATE
 from data.build import engine, phrases, speech, voices
 from data.build.speech import Item
 
-BOOKS = speech.TEXTS / "books.txt.xz"
+BOOKS = speech.TEXTS / "books.txt.bz2"
 
 
 # ----------------------------------------------------------------------------- who reads what
@@ -145,13 +145,15 @@ def read_text(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file, plain or packed (.xz), that are not blank."""
+    """The lines of a text file, plain or packed (.bz2), that are not blank."""
+    content = path.read_bytes()
     try:
-        content = path.read_bytes()
-        content = lzma.decompress(content) if path.suffix == ".xz" else content
+        content = bz2.decompress(content) if path.suffix == ".bz2" else content
         return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
-    except (UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
-        raise ValueError(f"{path} can not be read ({error}); expected text in UTF-8, plain or .xz") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{path} can not be read ({error}); expected text in UTF-8, plain or .bz2"
+        ) from error
 
 
 # ----------------------------------------------------------------------------- one voice

@@ -262,6 +262,34 @@ def test_what_can_not_be_heard_is_said_and_the_other_ways_stay(visit, tmp_path):
     assert "1.0 s of stereo.wav" in text_of(page, ".status", lambda text: "Done" in text)
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }",
+         "There is no microphone"),
+        ("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotReadableError'); }",
+         "Another program holds the microphone"),
+        ("Object.defineProperty(window, 'isSecureContext', { get: () => false })", "only to pages from https://"),
+    ],
+    ids=["no device", "busy", "insecure"],
+)  # fmt: skip
+def test_without_a_microphone_the_page_says_why_and_the_clip_can_be_heard(visit, state, words):
+    page = visit("denoise")
+    page.evaluate(f"() => {{ {state}; }}")
+    start(page)
+    page.locator(".microphone").click()
+    assert words in text_of(page, ".status", lambda text: words in text)
+    assert page.locator(".microphone").is_visible() and page.locator(".stop").is_hidden()
+
+
+def test_a_page_that_was_opened_as_a_file_says_how_to_serve_it(chromium, tmp_path):
+    build.write_pages(tmp_path / "live")
+    page = chromium.new_page()
+    page.goto((tmp_path / "live" / "denoise.html").as_uri())
+    assert "python -m http.server" in page.locator(".live").inner_text()
+    page.close()
+
+
 # --- speech from text ------------------------------------------------------------------------------------
 
 WRITTEN = (
