@@ -195,11 +195,12 @@ def intervals(
     return picture
 
 
-def chain(boxes: Sequence[str], alt: str, highlight: int | None = None) -> Picture:
-    """Boxes with arrows from each to the next; the one at the place `highlight` has the second colour."""
+def chain(boxes: Sequence[str], alt: str, highlight: int | Collection[int] | None = None) -> Picture:
+    """Boxes with arrows from each to the next; those at the place or places `highlight` have the second colour."""
+    places = highlight if isinstance(highlight, Collection) else {highlight}
     picture, (ax,) = figure(alt=alt, size=(12, 1.3))
     for i, text in enumerate(boxes):
-        colour = "C1" if i == highlight else "C0"
+        colour = "C1" if i in places else "C0"
         style = {"facecolor": "white", "edgecolor": colour, "boxstyle": "round"}
         ax.text(i, 0, text, ha="center", va="center", fontsize=8, bbox=style)
         if i:
