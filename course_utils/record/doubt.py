@@ -1,8 +1,9 @@
-"""From which doubt on the assistant of notebook 08 gives no answer, chosen on what is kept for validation.
+"""What the assistant of notebook 08 hears, and from which doubt on it gives no answer, chosen on validation material.
 
     python -m course_utils.record.doubt
 
-prints misses and false replies for each threshold, and the threshold that is chosen. No voice, reader, text or noise
+prints how many commands are answered rightly with the sound as it is and with the enhancer before the ears; then
+misses and false replies for each threshold, and the threshold that is chosen. No voice, reader, text or noise
 of a test is heard. Real people are heard where the recordings are (COURSE_REAL_DATA): the readers whom the recogniser
 was not trained on, and takes of digits that are left out of its training, of speakers who are in it.
 """
@@ -50,10 +51,10 @@ class _Noting(Assistant):
         return events
 
 
-def heard(sound: np.ndarray, text: str = "") -> Heard:
+def heard(sound: np.ndarray, text: str = "", system: str = capstone.GRAPH) -> Heard:
     """What the assistant decides on a sound (time,) in which somebody says the command `text`, or none."""
-    one = capstone.made(capstone.NO_DOUBT)
-    one.__class__, one.noted = _Noting, []
+    one = capstone.made(system)
+    one.__class__, one.noted, one.most_doubt = _Noting, [], np.inf
     capstone.replies(one, sound, capstone.LONG)
     wanted = capstone.skills().answer(text, capstone.talk()).text if text else ""
     return Heard(wanted, tuple(one.noted))
@@ -92,12 +93,28 @@ def material() -> dict[str, list[tuple[np.ndarray, str]]]:
     return found
 
 
-def choose() -> tuple[float, list[dict]]:
+def decided(system: str = capstone.GRAPH, commands_only: bool = False) -> dict[str, list[Heard]]:
+    """What one of the capstone's systems decides on each kind of `material`."""
+    found = {kind: pairs for kind, pairs in material().items() if not commands_only or pairs[0][1]}
+    return {
+        kind: [heard(*one, system) for one in tqdm(pairs, kind, delay=2)] for kind, pairs in found.items()
+    }
+
+
+def rightly(system: str, every: dict[str, list[Heard]], threshold: float) -> dict:
+    """A row with the commands of each kind that get the right reply and no other."""
+    wanted = {kind: clips for kind, clips in every.items() if clips[0].wanted}
+    return {"ears": system, "most doubt": threshold} | {
+        f"{kind} ({len(clips)})": sum(one.answered(threshold) == [one.wanted] for one in clips)
+        for kind, clips in wanted.items()
+    }
+
+
+def choose(every: dict[str, list[Heard]]) -> tuple[float, list[dict]]:
     """The threshold, and a row with misses and false replies for each of `THRESHOLDS`.
 
     The one with the fewest of both together; of several the middle.
     """
-    every = {kind: [heard(*one) for one in tqdm(pairs, kind, delay=2)] for kind, pairs in material().items()}
     rows, costs = [], []
     for threshold in THRESHOLDS:
         wrong = {
@@ -114,7 +131,11 @@ def choose() -> tuple[float, list[dict]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # as for all that is recorded
-    chosen, found = choose()
+    as_it_is, enhanced = decided(), decided(capstone.ENHANCED, commands_only=True)
+    chosen, found = choose(as_it_is)
+    print("Commands answered rightly; first without a threshold:")
+    pairs = [(capstone.GRAPH, as_it_is), (capstone.ENHANCED, enhanced)]
+    print(tables.table([rightly(*pair, threshold) for threshold in (np.inf, chosen) for pair in pairs]))
     print("Missed of what is a command, false replies to what is none:")
     print(tables.table(found))
     print("chosen:", chosen)
