@@ -89,7 +89,9 @@ def material() -> dict[str, list[tuple[np.ndarray, str]]]:
         row = draw.choices([one for one in takes if one.speaker == speaker], k=draw.randint(3, 5))
         pause = np.zeros(2400, np.float32)  # 0.15 s
         sound = np.concatenate([pause, *(part for one in row for part in (one.audio, pause))])
-        found.setdefault("real digits", []).append((sound, " ".join(one.text for one in row)))
+        text, noise = " ".join(one.text for one in row), noises[place % len(noises)].audio
+        found.setdefault("real digits", []).append((sound, text))
+        found.setdefault("real digits in noise, 5 dB", []).append((capstone.in_noise(sound, noise), text))
     return found
 
 
