@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,11 +195,12 @@ def intervals(
     return picture
 
 
-def chain(boxes: Sequence[str], alt: str, highlight: int | None = None) -> Picture:
-    """Boxes with arrows from each to the next; the one at the place `highlight` has the second colour."""
+def chain(boxes: Sequence[str], alt: str, highlight: int | Collection[int] | None = None) -> Picture:
+    """Boxes with arrows from each to the next; those at the place or places `highlight` have the second colour."""
+    places = highlight if isinstance(highlight, Collection) else {highlight}
     picture, (ax,) = figure(alt=alt, size=(12, 1.3))
     for i, text in enumerate(boxes):
-        colour = "C1" if i == highlight else "C0"
+        colour = "C1" if i in places else "C0"
         style = {"facecolor": "white", "edgecolor": colour, "boxstyle": "round"}
         ax.text(i, 0, text, ha="center", va="center", fontsize=8, bbox=style)
         if i:
@@ -363,7 +365,7 @@ def timeline(
     alt: str,
     highlight: Collection[str] = (),
 ) -> Picture:
-    """What happens when: bars from start to end with a label inside, row by row from the top.
+    """What happens when: bars from start to end, row by row from the top. A label stands in its bar, or above it.
 
     Args:
         rows: (start, end, label) by the name of their row.
@@ -371,15 +373,32 @@ def timeline(
         alt: text alternative.
         highlight: the labels whose bars have the second colour.
     """
-    picture, (ax,) = figure(alt=alt, size=(9, 0.5 * len(rows) + 0.8))
-    for row, bars_ in enumerate(rows.values()):
+    picture, (ax,) = figure(alt=alt)
+    every = [bar for bars_ in rows.values() for bar in bars_]
+    high = max(end for _, end, _ in every)
+    signs = 110 / max(
+        1e-9, high - min(start for start, _, _ in every)
+    )  # letters of a label in a unit of the axis
+    y, places = 0.0, []
+    for bars_ in rows.values():
+        wide = {start: label for start, end, label in bars_ if len(label) > signs * (end - start)}
+        room = dict(zip(wide, [*list(wide)[1:], high], strict=False))  # up to the next one above its bar
+        above = {at: textwrap.wrap(wide[at], max(8, int(signs * (room[at] - at)) - 1)) for at in wide}
+        y += 0.27 * max(map(len, above.values()), default=0)
         for start, end, label in bars_:
             colour = "C1" if label in highlight else "C0"
-            ax.barh(row, end - start, left=start, height=0.7, color=colour, edgecolor="white")
-            ax.text((start + end) / 2, row, label, color="white", fontsize=7, ha="center", va="center")
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.invert_yaxis()
-    ax.set_xlabel(xlabel)
+            ax.barh(y, end - start, left=start, height=0.7, color=colour, edgecolor="white")
+            if start in above:
+                late = max(map(len, above[start])) > signs * (high - start)
+                at, side = (high, "right") if late else (start, "left")
+                ax.text(at, y - 0.4, "\n".join(above[start]), fontsize=8, ha=side, va="bottom")
+            else:
+                ax.text((start + end) / 2, y, label, color="white", fontsize=8, ha="center", va="center")
+        places.append(y)
+        y += 1
+    picture.figure.set_size_inches(9, 0.5 * y + 0.8)
+    ax.set(xlabel=xlabel, ylim=(y - 0.5, -0.5))
+    ax.set_yticks(places, list(rows))
     return picture
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from course_utils import audio, checkpoints, data
 from course_utils.decoding.partial import Partial
+from course_utils.decoding.stream import RecogniserStream
 from course_utils.models.assistant import Assistant, CommandEars, OpenEars, converse, listening_for, mixed
 from course_utils.models.assistant_skills import COMMANDS, Reply, Skills, Talk, as_regex, example
 from course_utils.widgets.capstone import LOUDSPEAKER, Conversation, Loop, conversation_picture
@@ -309,6 +310,17 @@ def test_a_real_voice_that_reads_digits_is_answered(graph):
     digits = data.real("digits")[0]
     events = converse(one, np.concatenate([digits.audio, np.zeros(2 * RATE, np.float32)]))
     assert digits.text == "three one four" and kinds(events, "reply") == ["That makes 8."]
+
+
+def test_in_silence_the_last_word_is_shown_though_its_end_was_swallowed(graph):
+    tts = checkpoints.load("tts")
+    clip = next(one for one in data.speech("test", "f32", "sentence") if one.duration >= 3)
+    sound = np.pad(tts.say("Play me a chorale.", spk_emb=tts.embed(clip.audio), seed=3), (0, RATE))
+    shown = {}
+    for ears in (RecogniserStream(graph), CommandEars(graph)):
+        partials = [ears.push(sound[at : at + 1600]) for at in range(0, len(sound), 1600)]
+        shown[type(ears)] = next(each.text for each in partials if each.text and each.silence > 0.35)
+    assert shown == {RecogniserStream: "play me a", CommandEars: "play me a chorale"}
 
 
 def test_a_reader_of_books_is_in_doubt(graph):

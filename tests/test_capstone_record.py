@@ -5,6 +5,7 @@ import pytest
 
 from course_utils import cli, data
 from course_utils.audio import load, save
+from course_utils.record import doubt
 from course_utils.record.topics import capstone
 
 
@@ -31,6 +32,31 @@ def test_a_real_row_of_digits_is_right_and_another_reply_is_wrong():
     real = data.real("digits")[0]
     assert capstone.answered(capstone.GRAPH, capstone.Asked(real.text, real.audio))
     assert not capstone.answered(capstone.GRAPH, capstone.Asked("nine nine nine", real.audio))
+
+
+def test_the_threshold_with_the_fewest_misses_and_false_replies_is_chosen(monkeypatch):
+    clips = {
+        "sure": doubt.Heard("It is noon.", ((0.2, "It is noon."),)),
+        "unsure": doubt.Heard("It is noon.", ((0.95, "It is noon."),)),
+        "not understood": doubt.Heard("It is noon.", ((0.4, "That makes 8."),)),
+        "a reader": doubt.Heard("", ((1.9, ""), (1.25, "That makes 8."))),
+    }
+    kinds = {
+        "commands": [("sure", "time"), ("unsure", "time"), ("not understood", "time")],
+        "none": [("a reader", "")],
+    }
+    monkeypatch.setattr(doubt, "material", lambda: kinds)
+    monkeypatch.setattr(doubt, "heard", lambda sound, text, system: clips[sound])
+    every = doubt.decided()
+    chosen, rows = doubt.choose(every)
+    assert chosen == 1.1, "the middle of 1.0, 1.1 and 1.2"
+    wrong = {row["threshold"]: (row["commands (3)"], row["none (1)"]) for row in rows}
+    assert wrong[0.9] == (1, 0) and wrong[1.0] == wrong[1.2] == (0, 0) and wrong[1.3] == (0, 1)
+    assert set(doubt.decided(commands_only=True)) == {"commands"}
+    right = [doubt.rightly("graph", every, threshold)["commands (3)"] for threshold in (0.9, 1.0, np.inf)]
+    assert right == [1, 2, 2], (
+        "what is not understood has a reply, and another one than that to what was said"
+    )
 
 
 def test_every_grid_has_a_table_and_no_other():

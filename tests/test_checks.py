@@ -104,6 +104,14 @@ def test_the_line_is_the_learner_s_own_where_a_library_raised():
     assert "in line" in message and "np.concatenate(x)" in message
 
 
+def test_a_short_input_is_shown_and_one_who_prints_is_told_to_return():
+    exercise = core.Exercise("count", lambda x, y: len(x) + y, lambda: [([8, 7], 1)], "Count.")
+    assert "not yet for ([8, 7], 1), expected 3, got 4" in exercise.judge(lambda x, y: 4).message
+    message = exercise.judge(lambda x, y: print(x)).message
+    assert "`return` it" in message and "Count." not in message
+    assert " for (" not in EXERCISE.judge(np.square).message, "an array is not shown"
+
+
 def test_too_few_arguments_are_explained():
     assert "it was given (array of shape (4,))" in EXERCISE.judge(lambda: 1).message
 

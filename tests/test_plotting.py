@@ -1,5 +1,7 @@
 """Figures have words, one colour scale, axes with units, and repeat to the byte."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,26 @@ def test_a_timeline_has_a_bar_for_everything_and_marks_what_matters():
     plain, marked, other = (bar.get_facecolor() for bar in ax.patches)
     assert marked != plain == other
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["writer", "reader"]
+
+
+def test_a_label_stands_in_its_bar_or_above_it_and_is_never_cut():
+    rows = {
+        "heard": [(0, 30, "one"), (31, 32, "what is seven times eight"), (50, 51, "play me a chorale " * 3)],
+        "reply": [(33, 34, "56"), (97, 100, "the last words of all")],
+    }
+    picture = plotting.timeline(rows, "time (s)", alt="a conversation")
+    (ax,) = picture.axes
+    picture.figure.draw_without_rendering()
+    labels, bars = ([each.get_window_extent() for each in found] for found in (ax.texts, ax.patches))
+    assert [text.get_text().split()[0] for text in ax.texts] == ["one", "what", "play", "56", "the"]
+    assert all(
+        0 <= box.x0 and box.x1 <= ax.get_window_extent().x1 and box.y1 <= picture.figure.bbox.y1
+        for box in labels
+    )
+    for label, own in zip(labels, bars, strict=True):
+        inside = own.x0 <= label.x0 and label.x1 <= own.x1
+        assert inside or not any(label.overlaps(bar) for bar in bars)
+    assert not any(a.overlaps(b) for a, b in pairwise(labels))
 
 
 def test_words_that_change_with_the_next_hypothesis_are_crosses():

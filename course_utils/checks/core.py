@@ -139,6 +139,10 @@ class Exercise:
             except Exception as error:  # whatever a learner's code raises is an answer to explain
                 return WRONG, _what_was_raised(error, answer, arguments), None
             if got is None or got is Ellipsis:
+                if got is None and "print" in getattr(
+                    getattr(inspect.unwrap(answer), "__code__", None), "co_names", ()
+                ):
+                    return WRONG, "nothing was returned: what is printed is lost, `return` it", None
                 if number == 0 and got is None and _does_something(answer):
                     return WRONG, "your function returns None; is the `return` missing?", None
                 if number == 0:
@@ -146,7 +150,7 @@ class Exercise:
                 return WRONG, f"nothing was returned for input {number + 1}", self.hint
             found = difference(got, self.reference(*_copies(arguments)), self.tolerance)
             if found:
-                return WRONG, f"not yet, {found}", self._hint_for(answer, tried[number:])
+                return WRONG, f"not yet{_for(arguments)}, {found}", self._hint_for(answer, tried[number:])
         return CORRECT, CORRECT, ""
 
     def _hint_for(self, answer: Callable, inputs: Sequence[tuple]) -> str:
@@ -205,6 +209,13 @@ def _what_was_raised(error: Exception, answer: Callable, arguments: tuple) -> st
     where = f" in line {frames[-1].lineno}, `{frames[-1].line}`" if frames else ""
     given = ", ".join(_kind(value) for value in arguments)
     return f"your code raised {type(error).__name__}: {error}{where}; it was given ({given})"
+
+
+def _for(arguments: tuple) -> str:
+    """The input that an answer failed on, where it is short enough to be read; "" for arrays and long ones."""
+    plain = all(isinstance(value, str | int | float | list | tuple | set) for value in arguments)
+    text = ", ".join(map(repr, arguments)) if plain else ""
+    return f" for ({text})" if 0 < len(text) <= 120 else ""
 
 
 def _kind(value: Any) -> str:

@@ -60,6 +60,19 @@ def _calculated_without_a_sign(first, operation, second):
     return _calculated(first, operation, second).replace("is minus", "is")
 
 
+def _calculated_with_a_sign(first, operation, second):
+    return _calculated(first, operation, second).replace("is minus ", "is -")
+
+
+def _calculated_without_a_stop(first, operation, second):
+    return _calculated(first, operation, second)[:-1]
+
+
+def _calculated_in_words(first, operation, second):
+    *words, result = _calculated(first, operation, second)[:-1].split()
+    return " ".join([*words, [*NUMBERS, "eleven", "twelve"][int(result)]]) + "."
+
+
 def _complete_if_known(text, sentences):
     return text in sentences
 
@@ -70,6 +83,10 @@ def _complete_by_letters(text, sentences):
 
 def _complete_without_being_known(text, sentences):
     return not any(one.startswith(text + " ") for one in sentences)
+
+
+def _complete_unless_inside(text, sentences):
+    return text in sentences and not any(text + " " in one for one in sentences)
 
 
 def _doubt_per_step(free, words, phones):
@@ -84,8 +101,17 @@ def _doubt_in_all(free, words, phones):
     return free.sum() - words
 
 
+def _doubt_without_one(free, words, phones):
+    with np.errstate(divide="ignore"):
+        return np.float64(free.sum() - words) / phones.sum()
+
+
 def _needed_one_more(lengths, waiting, ahead):
     return min(len(lengths), _needed(lengths, waiting, ahead) + 1)
+
+
+def _needed_while_as_many_wait(lengths, waiting, ahead):
+    return _needed(lengths, waiting, ahead + 1)
 
 
 def _needed_by_count(lengths, waiting, ahead):
@@ -104,12 +130,36 @@ def _budget_of_means(stages):
     return np.percentile(stages.mean(1), [50, 95])
 
 
+def _budget_in_shares(stages):
+    return np.percentile(stages.sum(1), [0.5, 0.95])
+
+
+def _budget_turned_round(stages):
+    return np.percentile(stages.sum(1), [95, 50])
+
+
+def _budget_of_each_stage(stages):
+    return np.percentile(stages, [50, 95], axis=0).sum(0)
+
+
+def _budget_over_turns(stages):
+    return np.percentile(stages.sum(0), [50, 95])
+
+
 def _count_up(number):
     return " ".join(NUMBERS[: NUMBERS.index(number) + 1]) + "."
 
 
 def _count_down_to_one(number):
     return " ".join(reversed(NUMBERS[1 : NUMBERS.index(number) + 1])) + "."
+
+
+def _count_down_without_a_stop(number):
+    return _count_down(number)[:-1]
+
+
+def _count_down_in_digits(number):
+    return " ".join(str(i) for i in range(NUMBERS.index(number), -1, -1)) + "."
 
 
 def _prepared_each_time(texts, questions):
@@ -139,6 +189,8 @@ _SENTENCES = [
     "play music",
     "play music again",
     "what time is it",
+    "stop",
+    "do not stop now",
 ]
 
 
@@ -150,6 +202,7 @@ def _texts():
         "what time",
         "sing",
         "what is two plus fourteen",
+        "stop",
     ]
     return [(text, list(_SENTENCES)) for text in cases]
 
@@ -203,6 +256,11 @@ EXERCISES = {
                     _calculated_without_a_sign, "Two minus five is below zero: say 'minus' before the 3."
                 ),
                 Mistake(
+                    _calculated_with_a_sign, "The synthesiser can not read '-3': write the word, 'minus 3'."
+                ),
+                Mistake(_calculated_without_a_stop, "All is right, but the full stop at the end is missing."),
+                Mistake(_calculated_in_words, "The result is to be in digits: 'is 3.', not 'is three.'"),
+                Mistake(
                     _calculated_in_digits,
                     "Repeat the words as they were heard; only the result is in digits.",
                 ),
@@ -221,6 +279,10 @@ EXERCISES = {
                     "and a blank.",
                 ),
                 Mistake(
+                    _complete_unless_inside,
+                    "'do not stop now' has 'stop' in it, but it does not begin with it: look at the beginning only.",
+                ),
+                Mistake(
                     _complete_without_being_known, "'sing' is no sentence at all, so it is not complete."
                 ),
             ],
@@ -229,14 +291,17 @@ EXERCISES = {
             "doubt",
             _doubt,
             _steps,
-            "(free.sum() - words) / max(1, phones.sum()): how far behind, for each step with a phone.",
+            "Two sums and a division: the best phones of all steps together, less the score of the words, for each step with "
+            "a phone.",
             [
                 Mistake(
                     _doubt_per_step, "Silence costs nothing: divide by the steps with a phone, not by all."
                 ),
                 Mistake(_doubt_upside_down, "The best phones are never worse: take the words from them."),
                 Mistake(_doubt_in_all, "A long sentence would be doubted more than a short one: divide."),
+                Mistake(_doubt_without_one, "Where no step has a phone you divide by 0: there divide by 1."),
             ],
+            nudge="Put the three arguments beside the formula: which is the sum over b, which S, which n?",
         ),
         Exercise(
             "needed",
@@ -246,6 +311,10 @@ EXERCISES = {
             [
                 Mistake(
                     _needed_one_more, "Stop as soon as enough waits: look before you make the next piece."
+                ),
+                Mistake(
+                    _needed_while_as_many_wait,
+                    "`ahead` samples are enough: go on while fewer wait, not while as many do.",
                 ),
                 Mistake(
                     _needed_by_count, "Not all of it: a chorale of ten minutes would be in memory at once."
@@ -265,16 +334,27 @@ EXERCISES = {
                     "each turn.",
                 ),
                 Mistake(_budget_of_means, "A turn takes the sum of its stages, not their mean."),
+                Mistake(
+                    _budget_in_shares, "np.percentile counts from 0 to 100: 50 and 95. (np.quantile: to 1.)"
+                ),
+                Mistake(_budget_turned_round, "First the p50, then the p95."),
+                Mistake(
+                    _budget_of_each_stage,
+                    "That is a figure for each stage. A turn is a row: sum along axis 1 first, then take percentiles.",
+                ),
+                Mistake(_budget_over_turns, "You summed the turns. A turn is a row: sum along axis 1."),
             ],
         ),
         Exercise(
             "count_down",
             _count_down,
             _counts,
-            "' '.join(reversed(NUMBERS[: NUMBERS.index(number) + 1])) and a full stop.",
+            "NUMBERS up to the number and with it, from the last to the first, joined by blanks, and a full stop.",
             [
                 Mistake(_count_up, "Down, not up: reversed(...)."),
                 Mistake(_count_down_to_one, "It ends with zero."),
+                Mistake(_count_down_without_a_stop, "All is right, but the full stop at the end is missing."),
+                Mistake(_count_down_in_digits, "In words: 'three two one zero.'"),
             ],
         ),
         Exercise(
@@ -307,7 +387,7 @@ quiz = Quiz(
         {
             "the recogniser's computing": "It computes while you speak; after the last word little is left.",
             "waiting for a pause that is long enough": "The endpointer can not know that you are done before you are silent.",
-            "the text-to-speech model": "Its first piece is half a second of sound, and is made in a fraction of that.",
+            "the text-to-speech model": "Its first piece is half a second of sound, and is made in less, if nothing else computes.",
         },
         "waiting for a pause that is long enough",
     ),
@@ -315,10 +395,10 @@ quiz = Quiz(
         "Why does the assistant not listen while it speaks through a loudspeaker?",
         {
             "Its threads can not do both": "They can: with headphones it does listen while it speaks.",
-            "It would hear its own reply and answer it": "A microphone does not know who speaks.",
+            "It would hear its own reply, and stop at it": "A microphone does not know who speaks.",
             "The browser forbids it": "A browser records and plays at the same time without objection.",
         },
-        "It would hear its own reply and answer it",
+        "It would hear its own reply, and stop at it",
     ),
     Question(
         "A graph of 40 words hears a reader of books. Without a threshold of doubt it writes",

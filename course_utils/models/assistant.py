@@ -43,7 +43,8 @@ class CommandEars(RecogniserStream):
         partial = super().push(chunk)
         self.free += float(self.log_probs.max(1).sum())  # the best phones, whatever words they make
         self.units += int((self.log_probs.argmax(1) > 0).sum())
-        return partial
+        # A word whose last phone was swallowed is never over for the graph. Silence ends it.
+        return replace(partial, text=self.decoder.finish().text) if partial.silence > 0.3 else partial
 
     def doubt(self) -> float:
         """Nats per step with a phone that the best path of words lies behind the best phones."""
@@ -141,6 +142,7 @@ class Mouth:
 
     AHEAD = 1.0  # seconds of a reply that are made before they are needed: a chorale does not pile up
     TAIL = 0.3  # seconds after its end in which a reply may still echo
+    clock = staticmethod(time.perf_counter)  # for computing; `time.thread_time` leaves out all that waits
 
     def __init__(self, speak: Callable[[str, str], Iterator[np.ndarray]], talk: Talk):
         self.speak, self.talk = speak, talk
@@ -187,7 +189,7 @@ class StreamingMouth(Mouth):
                 self.reply = None
             elif len(piece):
                 turn = self.turns[-1]
-                turn.audio_ms = turn.audio_ms or 1000 * (time.perf_counter() - self.asked)
+                turn.audio_ms = turn.audio_ms or 1000 * (self.clock() - self.asked)
                 self.plays_until = max(self.plays_until, self.samples) + len(piece)
                 self.silent_from = self.plays_until + int(self.TAIL * SAMPLE_RATE)
                 events.append(Event("sound", self.seconds, sound=piece))
@@ -204,15 +206,15 @@ class Answering(StreamingMouth):
 
     def decide(self, partial: Partial) -> list[Event]:
         """The utterance is over: final text, reply, and the stream of its sound."""
-        start, doubt = time.perf_counter(), self.ears.doubt()
+        start, doubt = self.clock(), self.ears.doubt()
         text, kept = self.ears.next_utterance().text, self.kept
-        final, self.kept, self.shown, self.heard = time.perf_counter(), self.kept[:0], "", 0
+        final, self.kept, self.shown, self.heard = self.clock(), self.kept[:0], "", 0
         reply = self.skills.answer(text, self.talk) if doubt <= self.most_doubt else None
         if reply is None:
             self.talk.cleaned = kept  # perhaps "clean this up" comes next
             return [Event("ignored", self.seconds, text)] if text else []
         turn = Turn(text, reply.text, self.seconds - partial.silence, self.seconds, 1000 * (final - start))
-        self.asked = time.perf_counter()
+        self.asked = self.clock()
         turn.reply_ms, self.talk.said = 1000 * (self.asked - final), reply.text
         self.turns.append(turn)
         self.reply = self.sound_of(reply)
@@ -242,11 +244,11 @@ class Assistant(Answering):
         self.begin()
 
     def hear(self, chunk: np.ndarray) -> list[Event]:
-        """Enhance, recognise, and notice when the utterance is over."""
+        """Recognise, keep what was said without its noise, and notice when the utterance is over."""
         cleaned = self.cleaner.push(chunk) if self.cleaner else chunk
         self.kept = np.concatenate([self.kept, cleaned])[-int(self.KEPT * SAMPLE_RATE) :]
         self.heard += len(chunk)
-        partial, events = self.ears.push(cleaned), []
+        partial, events = self.ears.push(chunk), []  # as it was: the ears learnt in noise
         if partial.text and partial.text != self.shown:
             events = [*self.stop(), Event("partial", self.seconds, partial.text)]
         self.shown = partial.text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import threading
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 
 from course_utils import audio
 
-RED = "#8f1e18"
+RED, GREY = "#8f1e18", "#6b747e"
 BOX = (
     "box-sizing:border-box;max-width:760px;padding:10px 14px;border:1px solid #d5d9de;border-radius:6px;"
     "background:#fff;color:#1d2329;"
@@ -35,6 +36,17 @@ def problem(text: str) -> str:
 def saying(text: str) -> str:
     """What there is to say, as HTML."""
     return f'<div role="status" style="color:{SAID};line-height:1.4">{html.escape(text)}</div>'
+
+
+def scrolling(lines: Sequence[str], label: str, empty: str) -> str:
+    """Lines of HTML in a frame that stays at its lower end while lines are added; `empty` where there is none."""
+    body = "".join(f'<div style="padding:2px 0">{line}</div>' for line in lines)
+    body = body or f'<div style="color:{GREY};font-size:14px">{html.escape(empty)}</div>'
+    return (
+        f'<div style="{BOX}display:flex;flex-direction:column-reverse;min-height:86px;max-height:260px;overflow:auto;'
+        f'font:18px/1.45 system-ui,sans-serif;overflow-wrap:anywhere"><div role="log" aria-label="{label}" '
+        f'style="margin-bottom:auto">{body}</div></div>'
+    )
 
 
 def replace(place: widgets.Box, *children: widgets.Widget, after: float = 0.0) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,10 +13,10 @@ from course_utils import audio, plotting
 from course_utils.models.assistant import Assistant, Event, mixed
 from course_utils.paths import SAMPLE_RATE
 
-from ..audio_input import MICROPHONE, AudioInput
-from ..fallback import HtmlFallback, players
-from ..messages import BOX, problem, saying, words_of
-from .loop import CHUNK, Loop
+from ..fallback import players
+from ..listening import Listening
+from ..messages import GREY, problem, saying, scrolling, words_of
+from .loop import Loop
 from .player import ReplyPlayer
 
 LOUDSPEAKER, HEADPHONES, WITHOUT_ECHO = "loudspeaker", "headphones", "browser's echo cancellation"
@@ -28,26 +26,26 @@ WAYS = {
     WITHOUT_ECHO: "The browser takes the reply out of the microphone, for this widget alone: speak, and the reply stops.",
 }
 SHOWN = 30
-GREY = "#6b747e"
-PAUSE = 1.5
-"""Seconds of silence that follow a clip, so that its end can be noticed."""
 
 
 def conversation_picture(events: Sequence[Event], seconds: float) -> plotting.Picture:
     """Who speaks when: what was understood, and the pieces of the replies, over the seconds of the sound."""
-    begin, free, you, it = 0.0, 0.0, [], []
+    begin, free, words, you, it = 0.0, 0.0, "", [], []
     for event in events:
         if event.kind in ("partial",) and not begin:
             begin = max(0.0, event.at - 0.6)
         elif event.kind in ("final", "ignored"):
             you.append((begin or event.at - 0.6, event.at, event.text))
             begin = 0.0
+        elif event.kind == "reply":
+            words = event.text  # with the first piece of its sound
         elif event.kind == "sound":
             start = max(free, event.at)
             free = start + len(event.sound) / SAMPLE_RATE
-            it.append((start, free, ""))
+            it.append((start, free, words))
+            words = ""
         elif event.kind == "stop":
-            it = [(start, min(end, event.at), "") for start, end, _ in it if start < event.at]
+            it = [(start, min(end, event.at), label) for start, end, label in it if start < event.at]
             free = event.at
     replies = [event.text for event in events if event.kind == "reply"]
     alt = f"{len(you)} utterances and {len(replies)} replies: {' / '.join(replies)}"
@@ -59,16 +57,10 @@ def log_html(lines: Sequence[tuple[str, str]], now: str, empty: str) -> str:
     rows = [f"<b>{html.escape(who)}:</b> {html.escape(text)}" for who, text in list(lines)[-SHOWN:]]
     if now:
         rows.append(f'<span style="color:{GREY}">{html.escape(now)}</span>')
-    body = "".join(f'<div style="padding:2px 0">{row}</div>' for row in rows)
-    body = body or f'<div style="color:{GREY};font-size:14px">{html.escape(empty)}</div>'
-    return (
-        f'<div style="{BOX}display:flex;flex-direction:column-reverse;min-height:86px;max-height:260px;overflow:auto;'
-        f'font:17px/1.45 system-ui,sans-serif;overflow-wrap:anywhere"><div role="log" aria-label="The conversation" '
-        f'style="margin-bottom:auto">{body}</div></div>'
-    )
+    return scrolling(rows, "The conversation", empty)
 
 
-class Conversation(HtmlFallback, widgets.VBox):
+class Conversation(Listening):
     """Press Record and speak, or choose a clip or a file and press Start; the reply is played while it is made.
 
     Args:
@@ -80,42 +72,27 @@ class Conversation(HtmlFallback, widgets.VBox):
         AudioError: a clip that is no waveform.
     """
 
+    PAUSE = 1.5  # so that the end of a clip is noticed
+
     def __init__(
         self, make: Callable[[bool], Assistant], clips: Mapping[str, np.ndarray], max_seconds: float = 300.0
     ):
-        self._make, self.max_seconds = make, max_seconds
-        self._lock = threading.RLock()
-        self._loop: Loop | None = None
-        self._spoken: Loop | None = None  # that of the microphone
+        self._make = make
         self._now = ""
         self.lines: deque[tuple[str, str]] = deque(maxlen=200)
         """(who, text) of what was said."""
         self._example: tuple[np.ndarray, list[Event]] | None = None
 
-        self.input = AudioInput(clips, max_seconds)
-        self.mic = self.input.mic
+        super().__init__(clips, max_seconds)
         self.way = widgets.ToggleButtons(options=list(WAYS), style={"button_width": "230px"})
         """How you hear the replies; it counts from the next start."""
         self.player = ReplyPlayer(self._press_stop_reply)
-        tip = "Play the clip or file through"
-        self.start_button = widgets.Button(
-            description="Start", icon="play", tooltip=tip, button_style="primary"
-        )
-        self.stop_button = widgets.Button(
-            description="Stop", icon="stop", tooltip="Stop the clip and the reply"
-        )
-        self.start_button.on_click(self._press_start)
-        self.stop_button.on_click(lambda _: self.stop())
-        self._log, self._figures, self._note, self._says = (widgets.HTML() for _ in range(4))
-        buttons = widgets.HBox([self.start_button, self.stop_button])
-        super().__init__([
-            self.way, self._says, self.input, buttons, self._log, self.player, self._figures, self._note,
-        ])  # fmt: skip
+        self._log, self._figures, self._says = (widgets.HTML() for _ in range(3))
+        self.children = [
+            self.way, self._says, self.input, self._playing, self._log, self.player, self._figures, self._note,
+        ]  # fmt: skip
         self.way.observe(self._on_way, names="value")
-        self.input.observe_way(self._show_buttons)
-        self.mic.on_chunk(self._on_chunk, self._on_end)
         self._on_way()
-        self._show_buttons()
         self._draw()
 
     # --- use ---------------------------------------------------------------------------------------------
@@ -123,7 +100,7 @@ class Conversation(HtmlFallback, widgets.VBox):
     @property
     def turns(self) -> list:
         """The questions since the last start, with their latencies."""
-        return list(self._loop.assistant.turns) if self._loop else []
+        return list(self._session.assistant.turns) if self._session else []
 
     def feed(self, waveform: np.ndarray, speed: float | None = None) -> list[Event]:
         """Say a waveform (time,) to the assistant, with a pause after it; all events.
@@ -136,7 +113,8 @@ class Conversation(HtmlFallback, widgets.VBox):
             AudioError: no waveform, too long, or the microphone is recording.
             Exception: whatever the assistant raises.
         """
-        loop, events = self._play(waveform, speed)
+        events: list[Event] = []
+        loop = self._play(waveform, speed, lambda: self._begin(events))
         loop.wait()
         if loop.error is not None:
             raise loop.error
@@ -146,19 +124,18 @@ class Conversation(HtmlFallback, widgets.VBox):
     def stop(self) -> None:
         """Stop the clip or file and its reply; the microphone has its own button."""
         with self._lock:
-            if self._loop is not None:
-                self._loop.interrupt()
-                if self._loop is not self._spoken:
-                    self._loop.close()
+            if self._session is not None:
+                self._session.interrupt()
+        super().stop()
         self.player.stop()
 
     # --- sound comes in ------------------------------------------------------------------------------------
 
     def _begin(self, events: list[Event] | None = None) -> Loop:
         with self._lock:
-            if self._loop is not None:
-                self._loop.interrupt()
-                self._loop.close()
+            if self._session is not None:
+                self._session.interrupt()
+                self._session.close()
             assistant = self._make(self.way.value != LOUDSPEAKER)
 
             def take(event: Event) -> None:
@@ -167,41 +144,8 @@ class Conversation(HtmlFallback, widgets.VBox):
                 self._on_event(event)
 
             loop = Loop(assistant, take, lambda: self._on_over(loop))
-            self._loop = loop
+            self._session = loop
             return loop
-
-    def _on_chunk(self, waveform: np.ndarray) -> None:
-        """A piece from the microphone, on its thread: into the ring with it, no more."""
-        with self._lock:
-            if self._spoken is None or self._spoken.closed:
-                self._spoken = self._begin()
-            loop = self._spoken
-        loop.write(waveform)
-
-    def _on_end(self) -> None:
-        if self._spoken is not None:
-            self._spoken.close()
-
-    def _play(self, waveform: np.ndarray, speed: float | None) -> tuple[Loop, list[Event]]:
-        waveform = audio.check(waveform, "the waveform", 0.01)
-        if len(waveform) > self.max_seconds * SAMPLE_RATE:
-            raise audio.AudioError(
-                f"{len(waveform) / SAMPLE_RATE:.0f} s are longer than {self.max_seconds:g} s; cut it, or allow more "
-                "with Conversation(max_seconds=...)"
-            )
-        if self.mic.status == "recording":
-            raise audio.AudioError("still recording: press Stop in the recorder first")
-        events: list[Event] = []
-        loop, begin = self._begin(events), time.monotonic()
-        waveform = np.concatenate([waveform, np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)])
-        for end in range(CHUNK, len(waveform) + CHUNK, CHUNK):
-            if speed is not None:
-                loop.until(begin + min(end, len(waveform)) / SAMPLE_RATE / speed)
-            if loop.closed:
-                break
-            loop.write(waveform[end - CHUNK : end], wait=speed is None)
-        loop.close()
-        return loop, events
 
     # --- events, on the loop's thread ------------------------------------------------------------------------
 
@@ -228,7 +172,7 @@ class Conversation(HtmlFallback, widgets.VBox):
             self._note.value = problem(words_of(loop.error))
         if loop.lost:
             self._note.value = problem(f"{loop.lost:.1f} s came too fast and were not heard")
-        if loop is self._loop:
+        if loop is self._session:
             self._draw()
 
     def _draw(self) -> None:
@@ -240,7 +184,7 @@ class Conversation(HtmlFallback, widgets.VBox):
                 turn.final_ms + turn.reply_ms + turn.audio_ms,
             )
             self._figures.value = saying(
-                f"The last reply: {pause:.0f} ms of pause, then {compute:.0f} ms of computing until its first sound."
+                f"The last reply: {pause:.0f} ms of pause since the last phone, then {compute:.0f} ms of computing until its first sound."
             )
 
     # --- buttons, on any thread ------------------------------------------------------------------------------
@@ -250,27 +194,9 @@ class Conversation(HtmlFallback, widgets.VBox):
         if self.mic.status != "recording":
             self.mic.echo_cancellation = self.way.value == WITHOUT_ECHO
 
-    def _show_buttons(self, _: object = None) -> None:
-        self.start_button.layout.display = "none" if self.input.way == MICROPHONE else ""
-
-    def _press_start(self, _: object = None) -> None:
-        try:
-            waveform = self.input.audio
-        except audio.AudioError as error:
-            self._note.value = problem(str(error))
-            return
-        self._note.value = ""
-        threading.Thread(target=self._play_aloud, args=[waveform], name="Conversation", daemon=True).start()
-
-    def _play_aloud(self, waveform: np.ndarray) -> None:
-        try:
-            self._play(waveform, speed=1.0)
-        except audio.AudioError as error:
-            self._note.value = problem(str(error))
-
     def _press_stop_reply(self) -> None:
-        if self._loop is not None:
-            self._loop.interrupt()
+        if self._session is not None:
+            self._session.interrupt()
 
     # --- display ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,18 +15,17 @@ from course_utils import audio, data, paths, plotting
 from course_utils.decoding.partial import Partial
 from course_utils.waveform import SAMPLE_RATE
 
-from ..audio_input import MICROPHONE, AudioInput
-from ..fallback import HtmlFallback
+from ..audio_input import MICROPHONE
 from ..folders import make_folder
-from ..messages import BOX, RED, problem, saying, words_of
-from ..mic import CHUNK_SECONDS
+from ..listening import Listening
+from ..messages import GREY, RED, problem, saying, scrolling, words_of
 from .session import MAX_BEHIND, Session, Streaming
 
 CHUNKS_MS = (32, 64, 160, 320, 640)
 SHOWN_LINES = 30
 REDRAW_SECONDS = 0.08
 LATE_SECONDS = 1.0
-GREY, GREEN = "#6b747e", "#2f8f5b"
+GREEN = "#2f8f5b"
 
 
 def bundled_clips() -> dict[str, np.ndarray]:
@@ -47,14 +45,7 @@ def transcript_html(utterances: list[Partial], open_one: Partial, empty: str) ->
         lines.append(f'{stable}<span style="color:{GREY}">{html.escape(rest)}</span>')
     if len(utterances) > SHOWN_LINES:
         lines[0] = f"… {lines[0]}"
-    body = "".join(f'<div style="padding:2px 0">{line}</div>' for line in lines)
-    body = body or f'<div style="color:{GREY};font-size:14px">{html.escape(empty)}</div>'
-    # Reversed, so that the box stays at its lower end while lines are added.
-    return (
-        f'<div style="{BOX}display:flex;flex-direction:column-reverse;min-height:86px;max-height:260px;overflow:auto;'
-        f'font:18px/1.45 system-ui,sans-serif;overflow-wrap:anywhere"><div role="log" '
-        f'aria-label="What was understood" style="margin-bottom:auto">{body}</div></div>'
-    )
+    return scrolling(lines, "What was understood", empty)
 
 
 def figures_html(session: Session) -> str:
@@ -87,7 +78,7 @@ def figures_html(session: Session) -> str:
     )
 
 
-class LiveRecogniser(HtmlFallback, widgets.VBox):
+class LiveRecogniser(Listening):
     """Speak and watch the words appear; or play a file or a clip through the same path.
 
     They appear while a cell runs, too: with JupyterLab's own settings always, with those of the course (whose
@@ -117,47 +108,25 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
     ):
         if chunk_ms not in CHUNKS_MS:
             raise ValueError(f"chunk_ms must be one of {', '.join(map(str, CHUNKS_MS))}, got {chunk_ms!r}")
-        self._model, self.max_seconds = model, max_seconds
-        self._lock = threading.RLock()
-        self._session: Session | None = None
-        self._spoken: Session | None = None  # that of the microphone
-        self._drawn = 0.0
-
-        self.input = AudioInput(bundled_clips() if clips is None else clips, max_seconds)
+        self._model, self._drawn = model, 0.0
+        super().__init__(bundled_clips() if clips is None else clips, max_seconds)
         self.input.way = MICROPHONE
-        self.mic = self.input.mic
         self.chunk = widgets.ToggleButtons(
             options=[(f"{each} ms", each) for each in CHUNKS_MS],
             value=chunk_ms,
             style={"button_width": "78px"},
         )
         """The choice of the chunk length; it counts from the next start."""
-
-        # Clicks wait while a cell runs; the recorder's own button and its sound do not.
-        def button(text: str, icon: str, tip: str, press, **more: object) -> widgets.Button:
-            made = widgets.Button(description=text, icon=icon, tooltip=tip, layout={"width": "92px"}, **more)
-            made.on_click(press)
-            return made
-
-        self.buttons = {
-            "start": button(
-                "Start", "play", "Play the clip or file through", self._press_start, button_style="primary"
-            ),
-            "stop": button("Stop", "stop", "Stop playing", lambda _: self.stop()),
-            "clear": button("Clear", "eraser", "Forget text and recording", lambda _: self.clear()),
-            "save": button("Save", "download", "Save the recording as WAV", self._press_save),
-        }
-        """The buttons by name; `buttons["start"].click()` does what pressing it does."""
-        start, stop, clear, save = self.buttons.values()
-        self._playing = widgets.HBox([start, stop])
-        self._transcript, self._figures, self._note = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.buttons["clear"] = clear = self._button(
+            "Clear", "eraser", "Forget text and recording", lambda _: self.clear()
+        )
+        self.buttons["save"] = save = self._button(
+            "Save", "download", "Save the recording as WAV", self._press_save
+        )
+        self._transcript, self._figures = widgets.HTML(), widgets.HTML()
         below = widgets.HBox([self._playing, clear, save], layout={"margin": "2px 0"})
         chunks = widgets.HBox([widgets.Label("Chunk:"), self.chunk], layout={"margin": "6px 0 4px"})
-        super().__init__([self.input, chunks, self._transcript, self._figures, below, self._note])
-        self.input.observe_way(self._show_buttons)
-        self.mic.observe(self._on_status, names="status")
-        self.mic.on_chunk(self._on_chunk, self._on_end)
-        self._show_buttons()
+        self.children = [self.input, chunks, self._transcript, self._figures, below, self._note]
         self._draw()
 
     # --- use -------------------------------------------------------------------------------------------
@@ -211,17 +180,12 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
             AudioError: no waveform, too long, or the microphone is recording.
             Exception: whatever the model raises.
         """
-        session = self._play(waveform, speed, sample_rate)
+        waveform = audio.resample(audio.check(waveform, "the waveform", 0.01), sample_rate, SAMPLE_RATE)
+        session = self._play(waveform, speed)
         session.wait()
         if session.error is not None:
             raise session.error
         return session.text
-
-    def stop(self) -> None:
-        """Stop the clip or file that is played; the microphone has its own button."""
-        with self._lock:
-            if self._session is not None and self._session is not self._spoken:
-                self._session.close()
 
     def clear(self) -> None:
         """Forget text and recording; a recording that runs goes on from here."""
@@ -258,43 +222,6 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
             self._session = Session(self._model, self.chunk.value, self.max_seconds, self._on_change)
             return self._session
 
-    def _on_chunk(self, waveform: np.ndarray) -> None:
-        """A piece from the microphone, on its thread: into the buffer with it, no more."""
-        with self._lock:
-            if self._spoken is None or self._spoken.closed:
-                self._spoken = self._begin()
-            session = self._spoken
-        session.write(waveform)
-
-    def _on_end(self) -> None:
-        if self._spoken is not None:
-            self._spoken.close()
-
-    def _on_status(self, change: dict) -> None:
-        if change["new"] == "recording":
-            self._note.value = ""
-
-    def _play(self, waveform: np.ndarray, speed: float | None, rate: float = SAMPLE_RATE) -> Session:
-        if speed is not None and not speed > 0:
-            raise ValueError(f"speed must be above 0, or None for as fast as possible; got {speed}")
-        waveform = audio.resample(audio.check(waveform, "the waveform", 0.01), rate, SAMPLE_RATE)
-        if len(waveform) > self.max_seconds * SAMPLE_RATE:
-            raise audio.AudioError(
-                f"{len(waveform) / SAMPLE_RATE:.0f} s are longer than {self.max_seconds:g} s; cut it, or allow more "
-                "with LiveRecogniser(max_seconds=...)"
-            )
-        if self.mic.status == "recording":
-            raise audio.AudioError("still recording: press Stop in the recorder first")
-        session, begin, step = self._begin(), time.monotonic(), round(CHUNK_SECONDS * SAMPLE_RATE)
-        for end in range(step, len(waveform) + step, step):
-            if speed is not None:  # a moment of the clock, so that small delays do not add up
-                session.until(begin + min(end, len(waveform)) / SAMPLE_RATE / speed)
-            if session.closed or session.error is not None:
-                break
-            session.write(waveform[end - step : end], wait=speed is None)
-        session.close()
-        return session
-
     def _settled(self) -> Session | None:
         """The session, after its last word if it has ended."""
         self.mic.settle()
@@ -302,26 +229,6 @@ class LiveRecogniser(HtmlFallback, widgets.VBox):
         if session is not None and session.closed:
             session.wait(MAX_BEHIND)
         return session
-
-    # --- buttons, on any thread ----------------------------------------------------------------------------
-
-    def _show_buttons(self, _: object = None) -> None:
-        self._playing.layout.display = "none" if self.input.way == MICROPHONE else ""
-
-    def _press_start(self, _: object = None) -> None:
-        try:
-            waveform = self.input.audio
-        except audio.AudioError as error:
-            self._note.value = problem(str(error))
-            return
-        self._note.value = ""
-        threading.Thread(target=self._play_aloud, args=[waveform], name="LiveRecogniser", daemon=True).start()
-
-    def _play_aloud(self, waveform: np.ndarray) -> None:
-        try:
-            self._play(waveform, speed=1.0)
-        except audio.AudioError as error:
-            self._note.value = problem(str(error))
 
     def _press_save(self, _: object = None) -> None:
         try:
