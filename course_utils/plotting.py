@@ -176,6 +176,10 @@ def curves(
         x, y = line if isinstance(line, tuple) else (range(len(line)), line)
         ax.plot(x, y, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, **axes_options)
+    values = sorted({x for line in ax.lines for x in line.get_xdata()})
+    if axes_options.get("xscale") == "log" and len(values) <= 10:  # 8 and 30 say more than powers of ten
+        ax.set_xticks(values, [f"{x:g}" for x in values])
+        ax.set_xticks([], minor=True)
     if len(lines) > 1:
         ax.legend()
     return picture
@@ -202,7 +206,7 @@ def chain(boxes: Sequence[str], alt: str, highlight: int | Collection[int] | Non
     for i, text in enumerate(boxes):
         colour = "C1" if i in places else "C0"
         style = {"facecolor": "white", "edgecolor": colour, "boxstyle": "round"}
-        ax.text(i, 0, text, ha="center", va="center", fontsize=8, bbox=style)
+        ax.text(i, 0, text, ha="center", va="center", fontsize=min(11, 80 / len(boxes)), bbox=style)
         if i:
             ax.annotate("", (i - 0.4, 0), (i - 0.6, 0), arrowprops={"arrowstyle": "->", "color": "0.5"})
     ax.set(xlim=(-0.5, len(boxes) - 0.5), ylim=(-1, 1))
@@ -223,12 +227,12 @@ def joined(inputs: Mapping[str, str], path: Sequence[str], alt: str, highlight: 
     middle, arrow = (len(inputs) - 1) / 2, {"arrowstyle": "->", "color": "0.5"}
     style = {"facecolor": "white", "edgecolor": "C0", "boxstyle": "round"}
     for row, (name, shape) in enumerate(inputs.items()):
-        ax.text(1.15, row, f"{name}  {shape}", ha="right", va="center", fontsize=8, bbox=style)
+        ax.text(1.15, row, f"{name}  {shape}", ha="right", va="center", fontsize=9, bbox=style)
         ax.annotate("", (1.58, middle), (1.25, row), arrowprops=arrow)
     for i, text in enumerate(path):
         colour = "C1" if i == highlight else "C0"
         ax.text(
-            i + 2, middle, text, ha="center", va="center", fontsize=8, bbox={**style, "edgecolor": colour}
+            i + 2, middle, text, ha="center", va="center", fontsize=9, bbox={**style, "edgecolor": colour}
         )
         if i:
             ax.annotate("", (i + 1.6, middle), (i + 1.4, middle), arrowprops=arrow)
@@ -245,15 +249,14 @@ def heatmap(
     yticks: Sequence[str] | None = None,
     **options: Any,
 ) -> Picture:
-    """A matrix (rows, columns) as shades, large values dark; `yticks` names the rows."""
+    """A matrix (rows, columns) as shades, large values dark; `yticks` names the rows, `options` are of `imshow`."""
     picture, (ax,) = figure(alt=alt, size=(9, 3))
     image = ax.imshow(
         np.asarray(values, dtype=float),
         aspect="auto",
         cmap="Blues",
         interpolation="nearest",
-        origin="upper",
-        **options,
+        **{"origin": "upper", **options},
     )
     picture.figure.colorbar(image, ax=ax, fraction=0.02)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -264,12 +267,19 @@ def heatmap(
 
 
 def mark(picture: Picture, times: Sequence[float], labels: Sequence[str] = (), **line: Any) -> Picture:
-    """Draw vertical lines at `times` into the first axes of a spectrogram, with labels beside them."""
-    line = {"color": "white", "linewidth": 0.8, **line}
+    """Draw vertical lines at `times` into the first axes of a spectrogram, with labels beside them.
+
+    A label that would run into the one before it stands a row lower.
+    """
+    line, ax = {"color": "white", "linewidth": 0.8, **line}, picture.axes[0]
     for time in times:
-        picture.axes[0].axvline(time, **line)
+        ax.axvline(time, **line)
+    left, right = ax.get_xlim()
+    letter, ends = (right - left) / 90, []  # the width of one in seconds; where each row's last label ends
     for time, label in zip(times, labels, strict=False):
-        picture.axes[0].text(time, 72, f" {label}", color=line["color"], fontsize=8)
+        row = next((row for row, end in enumerate(ends) if end <= time), len(ends))
+        ends[row : row + 1] = [time + letter * (len(label) + 1)]
+        ax.text(time, 72 - 8 * row, f" {label}", color=line["color"], fontsize=8)
     return picture
 
 
@@ -421,6 +431,7 @@ def hypotheses(runs: Mapping[str, Sequence[Sequence[str]]], xlabel: str, alt: st
             ax.scatter([x] * kept, range(1, kept + 1), color="C0", s=12)
             ax.scatter([x] * (len(words) - kept), range(kept + 1, len(words) + 1), color="C1", marker="x")
         ax.set(title=f"{name}: crosses change with the next hypothesis", ylabel="number of the word")
+        ax.yaxis.get_major_locator().set_params(integer=True)
     axes[-1].set_xlabel(xlabel)
     return picture
 
@@ -482,6 +493,7 @@ def histograms(
             np.clip(some, edges[0], edges[-1] - 1e-6), bins=edges, histtype="step", linewidth=1.5, label=name
         )
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.yaxis.get_major_locator().set_params(integer=True)  # counts
     ax.legend()
     return picture
 

@@ -52,6 +52,17 @@ def table(
     return MarkdownTable("\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]))
 
 
+def noted(table: MarkdownTable) -> MarkdownTable:
+    """A table whose column of notes, if it has one, stands below it: for a notebook, which is narrower than a file."""
+    rows = [line[2:-2].split(" | ") for line in table.split("\n")]
+    if rows[0][-1] != "note":
+        return table
+    figures = "\n".join(f"| {' | '.join(row[:-1])} |" for row in rows)
+    notes = [(row[0], row[-1]) for row in rows[2:] if row[-1]]
+    below = [note if note.startswith(name) else f"*{name}*: {note}" for name, note in notes]
+    return MarkdownTable("\n\n".join([figures, *below]))
+
+
 def with_interval(figures: Sequence[float | None], digits: int = 2) -> str:
     """Mean, low and high as text: "1.94 (1.82 to 2.06)"; what was not measured is "nan"."""
     mean, low, high = (float("nan") if figure is None else figure for figure in figures)

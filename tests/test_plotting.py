@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from course_utils import audio, plotting
+from course_utils import audio, plotting, tables
 
 
 def tone(level):
@@ -150,3 +150,28 @@ def test_gains_share_one_scale_and_stand_at_their_frequency():
         assert image.get_clim() == (0, 1) and image.get_extent() == [0, 2.0, 0, 8.0]
         assert ax.get_ylim() == (0, 4.0)
     assert axes[0].images[0].get_array()[128].min() == 1
+
+
+def test_labels_that_would_run_into_each_other_stand_in_rows():
+    picture = plotting.spectrograms(tone(1.0))
+    plotting.mark(picture, [0.1, 0.11, 0.8], ["one", "two", "three"])
+    heights = [text.get_position()[1] for text in picture.axes[0].texts]
+    assert heights[0] == heights[2] > heights[1]
+
+
+def test_a_logarithmic_axis_names_the_values_that_were_tried():
+    (ax,) = plotting.curves({"a": ([1, 8, 30], [3, 2, 1])}, "seconds", "loss", "falls", xscale="log").axes
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "8", "30"]
+
+
+def test_a_note_has_a_column_in_a_file_and_stands_below_the_table_in_a_notebook():
+    table = tables.table([{"system": "ours", "WER": 1.0}, {"system": "a | b", "note": "install it"}])
+    assert table.splitlines()[-1] == "| a \\| b | – | install it |"
+    assert tables.noted(table).splitlines()[2:] == [
+        "| ours | 1.00 |",
+        "| a \\| b | – |",
+        "",
+        "*a \\| b*: install it",
+    ]
+    without = tables.table([{"system": "ours", "WER": 1.0}])
+    assert tables.noted(without) == without

@@ -6,7 +6,7 @@ topic in `record/topics` has `rung_figures(model)`. The rows stand under "ladder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -141,15 +141,19 @@ def summary(topic: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def table(topic: str, digits: int = 3) -> tables.MarkdownTable:
-    """The recorded ladder: mean and standard deviation over the seeds of each figure."""
+def table(topic: str, digits: int = 3, figures: Collection[str] | None = None) -> tables.MarkdownTable:
+    """The recorded ladder: mean and standard deviation over the seeds of each figure, or of some `figures`."""
     found = [
         {
             "rung": rung,
             "what it adds": entry["about"],
             "parameters": f"{entry['parameters']:,}",
             "seeds": entry["seeds"],
-            **{name: tables.spread(*figures, digits) for name, figures in entry["figures"].items()},
+            **{
+                name: tables.spread(*spread, digits)
+                for name, spread in entry["figures"].items()
+                if figures is None or name in figures
+            },
         }
         for rung, entry in summary(topic).items()
     ]
