@@ -263,7 +263,8 @@ def test_what_a_checkpoint_lacks_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize("rung", recipe.RUNGS)
 def test_every_rung_learns_two_steps(few_voices, monkeypatch, rung):
     monkeypatch.setattr(recipe, "Voices", lambda split, *_, **__: few_voices)
-    monkeypatch.setattr(recipe, "LESSON", SMALL)
+    # 16 maps as in the lesson: with 4 or 8 in channels-last order oneDNN writes beyond its memory on some processors.
+    monkeypatch.setattr(recipe, "LESSON", SMALL | {"stem": 16})
     model, history = recipe.train_rung(rung, 0, 2, show=False)
     assert len(history.losses) == 2
     assert model(torch.randn(2, 40, 80)).shape[0] == 2
