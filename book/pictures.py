@@ -15,7 +15,7 @@ from course_utils.record import mixtures
 from course_utils.widgets.music import pictures
 
 FOLDER = Path(__file__).resolve().parent / "_static" / "readme"
-WIDTH = 720
+WIDTH = 640
 
 
 def denoised() -> plotting.Picture:
@@ -55,7 +55,7 @@ def main() -> None:
         image = Image.open(io.BytesIO(make().png())).convert("RGB")
         image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
         path = FOLDER / f"{make.__name__}.webp"
-        image.save(path, quality=40, method=6)
+        image.save(path, quality=25, method=6)
         print(path.name, path.stat().st_size, "bytes")
 
 

@@ -18,8 +18,9 @@ def copy(tmp_path):
     """A copy of the texts that a test may spoil."""
     folder = tmp_path / "texts"
     shutil.copytree(check_texts.TEXTS, folder)
-    (folder / "train.txt").write_bytes(content(folder, "train.txt"))
-    (folder / "train.txt.xz").unlink()
+    for packed in folder.glob("*.txt.xz"):
+        (folder / packed.stem).write_bytes(content(folder, packed.stem))
+        packed.unlink()
     return folder
 
 

@@ -272,9 +272,9 @@ def build(books: Path, size: int = SIZE) -> tuple[LexiconModel, dict]:
         "corpus": read(TEXTS / "train.txt.xz"),
         "phrases": texts_of("train", "phrase"),
     }
-    valid = [*read(TEXTS / "valid.txt"), *texts_of("valid", "phrase")]
-    refuse_held_out(sources["books"], [*read(TEXTS / "valid.txt"), *read(TEXTS / "test.txt")])
-    refuse_held_out(sources["corpus"], [*read(TEXTS / "valid.txt"), *read(TEXTS / "test.txt")])
+    valid = [*read(TEXTS / "valid.txt.xz"), *texts_of("valid", "phrase")]
+    refuse_held_out(sources["books"], [*read(TEXTS / "valid.txt.xz"), *read(TEXTS / "test.txt.xz")])
+    refuse_held_out(sources["corpus"], [*read(TEXTS / "valid.txt.xz"), *read(TEXTS / "test.txt.xz")])
     # Phrases are so short that one may be a part of another: of these no whole one may be known.
     held_out = [*texts_of("valid", "phrase"), *texts_of("test", "phrase")]
     if shared := [words for words in sources["phrases"] if words in held_out]:
