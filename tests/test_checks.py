@@ -257,3 +257,16 @@ def test_a_transposition_that_changes_its_input_hears_so_at_once(capsys):
     assert "copy" in checks.nb02.transpose.judge(in_place).message
     assert checks.nb02.transpose(lambda grid, semitones: in_place(grid.copy(), semitones))
     assert "A rest is 0" in checks.nb02.transpose.judge(lambda grid, semitones: grid + semitones).message
+
+
+def test_a_mask_made_with_complex_tensors_and_a_stream_with_gradients_hear_so():
+    def with_complex(parts, gains, correction):
+        mask = torch.view_as_complex(correction) + gains
+        return torch.view_as_real(torch.view_as_complex(parts) * mask)
+
+    def with_gradients(model, frames, state):
+        spectrum, state = model(frames[None], state)
+        return spectrum[0], state
+
+    assert "real arithmetic" in checks.nb01.apply_mask.judge(with_complex).message
+    assert "gradients" in checks.nb01.stream_step.judge(with_gradients).message

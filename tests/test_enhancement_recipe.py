@@ -80,6 +80,14 @@ def test_an_echo_follows_the_sound_and_keeps_its_place():
     assert np.abs(wet[:1000]).max() < 1e-9 and np.abs(wet[1150:]).max() > 1e-3
 
 
+def test_masks_in_another_order_do_other_things_to_the_same_sound():
+    sound = 0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    fading = np.linspace(1, 0, len(sound), dtype=np.float32)
+    shuffled = recipe.shuffled(lambda noisy: noisy * fading)(sound)
+    assert shuffled.shape == sound.shape and not np.allclose(shuffled, sound * fading, atol=0.01)
+    assert np.allclose(recipe.shuffled(np.copy)(sound), sound, atol=1e-3), "masks of 1 have no order"
+
+
 def test_a_recording_of_speech_is_still_that_speech_and_differs_from_seed_to_seed():
     said = speech_like(1.0)
     takes = [recipe.record(said, np.random.default_rng(seed)) for seed in range(8)]

@@ -342,6 +342,12 @@ def test_tables_show_real_speech_first_with_intervals():
     ours = results.read("enhancement")["systems"]["real"]["this course"]["mean"]["si_sdr"]
     assert "| this course | {:.1f} ({:.1f} to {:.1f}) |".format(*ours) in str(enhancement.table("real"))
     assert "| women | men |" in str(enhancement.details("own"))
+    by = enhancement.means_by("own", "DTLN")
+    denoised = [row["si_sdr"] for row in enhancement.recorded_rows("own", "DTLN") if row["snr_db"] == 15]
+    assert by["15 dB"] == pytest.approx(np.mean(denoised), abs=0.01)
+    assert "unprocessed" not in str(enhancement.lead("own")) and "| this course leads |" in str(
+        enhancement.lead("own")
+    )
     assert enhancement.headline()[0]["measured on"] == "real speech in real noise"
     with pytest.raises(ValueError, match="no record of 'Krisp'"):
         enhancement.recorded_rows("real", "Krisp")

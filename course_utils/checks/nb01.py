@@ -1,9 +1,13 @@
 """Exercises and quiz of notebook 01."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
-from course_utils.checks.core import Exercise, Mistake, Question, Quiz, random_waveform
+from course_utils.checks.core import CORRECT, WRONG, Exercise, Mistake, Question, Quiz, random_waveform
 from course_utils.models.enhancement import BandGRU
 
 
@@ -18,6 +22,50 @@ def _complex(seed, shape=(6, 9)):
 
 def _tensor(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- how a right answer came about -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _ExerciseOnTheWay(Exercise):
+    """`broken(answer, inputs)` says which condition a right answer does not keep, or None."""
+
+    broken: Callable[[Callable, Sequence[tuple]], str | None] = lambda answer, inputs: None
+
+    def _judged(self, answer):
+        judged = super()._judged(answer)
+        found = self.broken(answer, self.inputs()) if judged[0] == CORRECT else None
+        return (WRONG, found, None) if found else judged
+
+
+class _Watch(TorchFunctionMode):
+    """Whether a complex number was made meanwhile."""
+
+    seen = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.seen |= isinstance(result, torch.Tensor) and result.is_complex()
+        return result
+
+
+def _complex_numbers(answer, inputs):
+    with _Watch() as watch:
+        answer(*inputs[0])
+    return (
+        "the numbers are right, but made with complex tensors: real arithmetic alone" if watch.seen else None
+    )
+
+
+def _gradients(answer, inputs):
+    result = answer(*inputs[0])
+    kept = any(isinstance(x, torch.Tensor) and x.requires_grad for x in result)
+    return (
+        "the numbers are right, but they carry gradients, which a stream would pile up: torch.inference_mode()"
+        if kept
+        else None
+    )
 
 
 # --- the answers ---------------------------------------------------------------------------------------
@@ -210,6 +258,11 @@ def _int8_one_scale(weights):
     return np.round(weights / scale[:, None]), scale
 
 
+def _int8_of_columns(weights):
+    scale = np.abs(weights).max(0) / 127
+    return np.round(weights / scale), scale
+
+
 def _int8_cut(weights):
     scale = np.abs(weights).max(1) / 127
     return np.trunc(weights / scale[:, None]), scale
@@ -390,13 +443,15 @@ EXERCISES = {
                 ),
                 Mistake(_smooth_last_input, "The state is the last output, not the last input."),
             ],
-            nudge="What must the next call know, so that two chunks give what one long chunk would?",
+            nudge="Try chunk (1,), state 0 and decay 0.9 by hand: 0.1 comes out. Then an empty chunk. And what must the "
+            "next call know, so that two chunks give what one long chunk would?",
         ),
         Exercise(
             "attend",
             _attend,
             _queries,
-            "(q @ k.transpose(-1, -2) / sqrt(d)).softmax(-1) @ v.",
+            "Products of all queries with all keys (one matrix product: which axes of k change places?), divided by the "
+            "root of d; softmax over the keys; the mean of the values with these shares.",
             [
                 Mistake(
                     _attend_without_scale, "The products are divided by the root of d, the last dimension."
@@ -410,7 +465,7 @@ EXERCISES = {
             ],
             nudge="Three steps: how well does each query fit each key, shares that add up to 1, a weighted mean.",
         ),
-        Exercise(
+        _ExerciseOnTheWay(
             "apply_mask",
             _apply_mask,
             _masks,
@@ -428,8 +483,9 @@ EXERCISES = {
                 Mistake(_mask_conjugate, "It turns the wrong way: the sign of one of the products is wrong."),
             ],
             nudge="Try parts (0, 1), gain 0 and correction (0, 1): i times i should give (-1, 0).",
+            broken=_complex_numbers,
         ),
-        Exercise(
+        _ExerciseOnTheWay(
             "stream_step",
             _stream_step,
             _frames,
@@ -448,6 +504,7 @@ EXERCISES = {
                 ),
             ],
             nudge="Two things go into the model and two come out. Where does each of them go?",
+            broken=_gradients,
         ),
         Exercise(
             "distortion_ratio",
@@ -471,10 +528,13 @@ EXERCISES = {
             "to_int8",
             _to_int8,
             _matrices,
-            "scale = np.abs(weights).max(1) / 127; return np.round(weights / scale[:, None]), scale.",
+            "Each row has its scale: its largest number by size, divided by 127. Divide the row by it, and round.",
             [
                 Mistake(
                     _int8_one_scale, "One scale for all rows: a row of small numbers would be all zeros."
+                ),
+                Mistake(
+                    _int8_of_columns, "The scale belongs to a row, and axis 0 runs down a column: axis 1."
                 ),
                 Mistake(
                     _int8_cut, "np.trunc rounds towards 0, which makes every weight too small: np.round."
@@ -546,7 +606,7 @@ quiz = Quiz(
         "Report both, and listen",
     ),
     Question(
-        "In the notebook enhancement helped Whisper a little. On another set it makes more mistakes after it than before. "
+        "In the notebook enhancement saved Whisper a few words of a hundred. On another set it makes more mistakes after it than before. "
         "Which explanation fits?",
         {
             "Whisper needs background noise to work": "It makes fewest mistakes on the clean original.",

@@ -399,6 +399,17 @@ def validation(count: int = 24, real: bool = False) -> Callable[[nn.Module], dic
     return evaluate
 
 
+def shuffled(enhance: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """A control: the masks of `enhance` in random order of time. If that did well, they would mean nothing."""
+
+    def system(noisy: np.ndarray) -> np.ndarray:
+        x = features.stft(noisy) + 1e-6
+        mask = np.random.default_rng(0).permutation(features.stft(enhance(noisy)) / x)
+        return features.istft(x * mask / np.maximum(np.abs(mask), 1), len(noisy))
+
+    return system
+
+
 # --- the ladder, from nothing ---------------------------------------------------------------------------
 
 
