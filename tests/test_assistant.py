@@ -214,6 +214,18 @@ def test_what_was_said_before_is_played_back():
     assert np.isclose(pieces[-1].max(), 0.4), "the utterance that was not understood"
 
 
+def test_a_question_after_a_long_silence_is_heard_to_its_end():
+    events = converse(assistant(), np.append(np.zeros(int(19.5 * RATE), np.float32), said(1, seconds=1.5)))
+    (final,) = [event for event in events if event.kind == "final"]
+    assert final.at > 21
+
+
+def test_silence_takes_nothing_from_what_was_said_before():
+    one = assistant()
+    converse(one, said(4, silence=45))
+    assert np.isclose(one.talk.cleaned.max(), 0.4)
+
+
 def test_an_hour_needs_no_more_memory_than_ten_minutes():
     one = assistant()
     minute = np.concatenate([said(1, 4, 3, silence=8.0), np.zeros(33 * RATE, np.float32)])

@@ -211,7 +211,7 @@ class Answering(StreamingMouth):
         final, self.kept, self.shown, self.heard = self.clock(), self.kept[:0], "", 0
         reply = self.skills.answer(text, self.talk) if doubt <= self.most_doubt else None
         if reply is None:
-            self.talk.cleaned = kept  # perhaps "clean this up" comes next
+            self.talk.cleaned = kept if text else self.talk.cleaned  # perhaps "clean this up" comes next
             return [Event("ignored", self.seconds, text)] if text else []
         turn = Turn(text, reply.text, self.seconds - partial.silence, self.seconds, 1000 * (final - start))
         self.asked = self.clock()
@@ -229,10 +229,7 @@ class Assistant(Answering):
     reply. A sentence that is complete needs a pause of `quick` seconds only; None: as any other.
     """
 
-    KEPT, LONGEST = (
-        10.0,
-        20.0,
-    )  # seconds of an utterance that are kept; after which it is decided as it stands
+    KEPT, LONGEST = 10.0, 20.0  # seconds that are kept; that an utterance may last
 
     def __init__(
         self, listen: Callable, skills: Skills, speak: Callable, talk: Talk, clean=None,
@@ -249,6 +246,8 @@ class Assistant(Answering):
         self.kept = np.concatenate([self.kept, cleaned])[-int(self.KEPT * SAMPLE_RATE) :]
         self.heard += len(chunk)
         partial, events = self.ears.push(chunk), []  # as it was: the ears learnt in noise
+        if partial.text and not self.shown:
+            self.heard = 0  # the silence before its first word is no part of an utterance
         if partial.text and partial.text != self.shown:
             events = [*self.stop(), Event("partial", self.seconds, partial.text)]
         self.shown = partial.text
