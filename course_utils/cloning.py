@@ -11,9 +11,11 @@ A bundled virtual voice belongs to nobody and needs no consent: name it ("f01") 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ import numpy as np
 
 from course_utils import audio, checkpoints, data
 from course_utils.models import watermark
+from course_utils.models.converter import Converter
+from course_utils.models.tts_speech import TextToSpeech
 from course_utils.models.watermark import Detection
+from course_utils.recipes import converter, tts
 
 INDEX = "made_by_the_course.json"
 """The list of what `save` wrote into a folder; `forget` deletes what stands in it."""
@@ -151,10 +156,15 @@ def clone(
     speed: float = 1.0,
     pitch: float = 0.0,
     seed: int = 0,
+    learn: int | None = None,
+    said: str | None = None,
     model: Any = None,
     speaker: str | None = None,
 ) -> np.ndarray:
     """Say `text` in the voice of `reference` -> waveform (time,) at 16 kHz that carries the watermark.
+
+    The synthesiser hears the voice, and then learns from the reference for some steps, a quarter of a minute. What it
+    has learnt of the last reference is kept in memory until `forget` is called, or another voice is cloned.
 
     Args:
         reference: somebody who speaks for 0.5 s or longer: a waveform (time,), a file, a recording of `data`; or a
@@ -165,6 +175,8 @@ def clone(
         speed: 0.25 to 4 times as fast.
         pitch: semitones up or down.
         seed: the same words said another time.
+        learn: steps of learning, 0 for a voice that is heard only; None: `recipes.tts.FIT_STEPS`.
+        said: what is said in the reference; None: as the recogniser of notebook 03 understands it.
         model: a synthesiser with `embed` and `say`; None: the checkpoint "tts".
         speaker: who is heard in the reference, where you know it: the consent must be about them.
 
@@ -176,8 +188,15 @@ def clone(
     require_consent(reference, consent, speaker)
     voice = _sound(reference)
     model = checkpoints.load("tts") if model is None else model
-    said = model.say(text, spk_emb=model.embed(voice), seed=seed, speed=speed, pitch=pitch, guidance=guidance)
-    return watermark.embed(_at_most_full_scale(said))
+    steps = _steps(learn, tts.FIT_STEPS if isinstance(model, TextToSpeech) else 0)
+    if steps:
+        model, numbers = _learnt(
+            lambda: tts.fit(model, voice, said, steps), "clone", id(model), voice.tobytes(), said, steps
+        )
+    else:
+        numbers = model.embed(voice)
+    spoken = model.say(text, spk_emb=numbers, seed=seed, speed=speed, pitch=pitch, guidance=guidance)
+    return watermark.embed(_at_most_full_scale(spoken))
 
 
 def convert(
@@ -187,11 +206,13 @@ def convert(
     *,
     pitch: float | None = None,
     seed: int = 0,
+    learn: int | None = None,
     model: Any = None,
     speaker: str | None = None,
 ) -> np.ndarray:
     """Say what `source` says in the voice of `reference` -> waveform (time,) at 16 kHz that carries the watermark.
 
+    The converter learns from the reference first, as in `clone`.
     The consent is that of the person in `reference`, whose voice the result has.
 
     Args:
@@ -200,6 +221,7 @@ def convert(
         consent: of the person in the reference, or the path of it; a bundled virtual voice needs none.
         pitch: semitones up or down; None: to the median of the target.
         seed: for a model that draws numbers.
+        learn: steps of learning, 0 for a voice that is heard only; None: `recipes.converter.FIT_STEPS`.
         model: a converter with `convert(source, reference, pitch=)`; None: the checkpoint "converter".
         speaker: who is heard in the reference, where you know it: the consent must be about them.
 
@@ -211,8 +233,33 @@ def convert(
     require_consent(reference, consent, speaker)
     spoken, voice = _sound(source, "the source"), _sound(reference)
     model = checkpoints.load("converter") if model is None else model
+    steps = _steps(learn, converter.FIT_STEPS if isinstance(model, Converter) else 0)
     _seed(seed)
+    if steps:
+        model = _learnt(
+            lambda: converter.fit(model, voice, steps), "convert", id(model), voice.tobytes(), steps
+        )
     return watermark.embed(_at_most_full_scale(model.convert(spoken, voice, pitch=pitch)))
+
+
+_LAST: dict[str, Any] = {}
+"""What was learnt of the last reference by "clone" and by "convert", and a digest of what it depends on: the next text
+or source does not wait for it."""
+
+
+def _learnt(fit: Callable[[], Any], way: str, *given: Any) -> Any:
+    key = hashlib.sha256(repr(given).encode()).digest()
+    if _LAST.get(way, (None,))[0] != key:
+        _LAST[way] = (key, fit())
+    return _LAST[way][1]
+
+
+def _steps(learn: int | None, usual: int) -> int:
+    if learn is None:
+        return usual
+    if isinstance(learn, bool) or not isinstance(learn, int) or learn < 0:
+        raise ValueError(f"learn: expected a number of steps, 0 for none, got {learn!r}")
+    return learn
 
 
 def detect_watermark(waveform: Any) -> Detection:
@@ -258,6 +305,8 @@ def save(path: str | os.PathLike, waveform: np.ndarray, consent: Consent | None 
 def forget(folder: str | os.PathLike) -> list[str]:
     """Delete what `save` and `keep` wrote into a folder, and the list of it; nothing else, and nothing outside of it.
 
+    What was learnt of a voice is forgotten, too.
+
     Returns:
         the names of the deleted files.
 
@@ -265,6 +314,7 @@ def forget(folder: str | os.PathLike) -> list[str]:
         ValueError: no such folder, or its list is damaged.
     """
     folder = Path(folder)
+    _LAST.clear()
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}, so there is nothing to forget in it")
     deleted = []

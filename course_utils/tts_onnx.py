@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 import time
@@ -21,6 +22,7 @@ from course_utils import features, text
 from course_utils.models.tts import FrameDecoder, Synthesiser, regulate
 from course_utils.models.tts_speech import TextToSpeech, make_plan
 from course_utils.models.vocoder import Vocoder, VocoderConfig, overlap_add
+from course_utils.synthesis.pulses import clock, pulses
 from course_utils.synthesis.speaking import Speaking
 from course_utils.synthesis.vocoder_stream import VocoderStream, checked
 
@@ -65,25 +67,32 @@ class Sound(nn.Module):
 
     def __init__(self, vocoder: Vocoder):
         super().__init__()
-        self.vocoder, n_fft = vocoder, vocoder.config.n_fft
+        self.vocoder, n_fft = (
+            copy.deepcopy(vocoder).float(),
+            vocoder.config.n_fft,
+        )  # no runtime convolves in double
         unit = torch.eye(n_fft // 2 + 1, dtype=torch.float64)
         cosines = torch.fft.irfft(torch.complex(unit, 0 * unit), n=n_fft)
         sines = torch.fft.irfft(torch.complex(0 * unit, unit), n=n_fft)
         window = vocoder.window.double()
         self.register_buffer("basis", (torch.cat([cosines, sines]) * window).float())
 
-    def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """log_mel (1, frames, 80) -> waveform (1, 256 frames)."""
+    def forward(self, log_mel: torch.Tensor, at: torch.Tensor, ticks: torch.Tensor):
+        """log_mel (1, frames, 80), the clock `ticks` (1,) in frame `at` (1,) -> waveform (1, 256 frames), clock (1, frames)."""
         config = self.vocoder.config
-        log_magnitude, phase = self.vocoder.spectra(log_mel)
+        log_magnitude, phase, share, hz = self.vocoder.spectra(log_mel)
+        since = clock(hz, config.hop_length, 2 * at, ticks)
+        real, imaginary = pulses(since, hz, len(self.vocoder.signs), config.hop_length)
+        real, imaginary = 1 - share + share * real, share * imaginary
         magnitude = log_magnitude.clamp(max=5.5).exp() * self.vocoder.signs
-        parts = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], -1)
+        cosine, sine = magnitude * phase.cos(), magnitude * phase.sin()
+        parts = torch.cat([cosine * real - sine * imaginary, cosine * imaginary + sine * real], -1)
         frames = parts @ self.basis
         weight = torch.zeros_like(frames) + self.vocoder.window**2
         waveform = overlap_add(frames, config.hop_length)
         waveform = waveform / overlap_add(weight, config.hop_length).clamp(min=0.1)
         start = config.n_fft // 2
-        return waveform[:, start : start + features.HOP_LENGTH * log_mel.shape[1]]
+        return waveform[:, start : start + features.HOP_LENGTH * log_mel.shape[1]], since[:, ::2]
 
 
 def _parts(model: TextToSpeech) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], dict[str, dict]]]:
@@ -121,7 +130,12 @@ def _parts(model: TextToSpeech) -> dict[str, tuple[nn.Module, dict[str, torch.Te
             {"velocity": both},
         ),
         "vocoder": (
-            Sound(model.vocoder), {"log_mel": (torch.zeros(1, t, mels), of_frames)}, {"waveform": {1: "samples"}},
+            Sound(model.vocoder),
+            {
+                "log_mel": (torch.zeros(1, t, mels), of_frames), "at": (torch.zeros(1, dtype=torch.long), {}),
+                "ticks": (torch.zeros(1, dtype=torch.long), {}),
+            },
+            {"waveform": {1: "samples"}, "clock": of_frames},
         ),
     }  # fmt: skip
 
@@ -211,9 +225,14 @@ class OnnxVocoder:
 
     def __call__(self, log_mel: np.ndarray, length: int | None = None) -> np.ndarray:
         """log_mel (frames, 80) -> (length,), by default (frames - 1) * 256."""
-        (waveform,) = self.session.run(None, {"log_mel": checked(log_mel)[None]})
+        return self.follow(log_mel, length)[0]
+
+    def follow(self, log_mel: np.ndarray, length: int | None = None, at: int = 0, ticks: int = 0):
+        """As `Vocoder.follow`."""
+        given = {"log_mel": checked(log_mel)[None], "at": np.array([at]), "ticks": np.array([ticks])}
+        waveform, clock = self.session.run(None, given)
         length = (len(log_mel) - 1) * features.HOP_LENGTH if length is None else length
-        return np.pad(waveform[0], (0, max(0, length - waveform.shape[1])))[:length]
+        return np.pad(waveform[0], (0, max(0, length - waveform.shape[1])))[:length], clock[0]
 
     def stream(self) -> VocoderStream:
         """As `Vocoder.stream`."""

@@ -6,10 +6,12 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from course_utils import audio, checkpoints, cli, cloning, data
 from course_utils.cloning import Consent, ConsentError
 from course_utils.models import watermark
+from course_utils.models.tts_speech import TextToSpeech
 
 ADA = {"speaker": "Ada", "given_by": "Ada", "purpose": "a lesson", "date": "2025-11-01"}
 
@@ -280,3 +282,53 @@ def test_the_watermark_command_tells_marked_from_unmarked(folder, capsys):
     said = capsys.readouterr().out
     assert "watermark is there" in said and "no watermark" in said
     assert cli.main(["watermark", str(folder / "nothing.wav")]) == 1
+
+
+# --- what is learnt of a voice -------------------------------------------------------------------------
+
+
+class Learns(TextToSpeech):
+    """Counts as the synthesiser of the course; says how often it was taught."""
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+
+    embed = staticmethod(lambda waveform: np.ones(2))
+    say = staticmethod(lambda text, spk_emb, **how: 0.1 * np.sin(np.arange(16000) / 9 * spk_emb[0]).astype(np.float32))
+
+
+@pytest.fixture
+def taught(monkeypatch):
+    """The calls of `recipes.tts.fit`, which gives the model back with another voice."""
+    calls = []
+
+    def fit(model, waveform, said=None, steps=20, seed=0):
+        calls.append((len(waveform), said, steps))
+        return model, 2 * np.ones(2)
+
+    monkeypatch.setattr(cloning.tts, "fit", fit)
+    cloning._LAST.clear()
+    return calls
+
+
+def test_a_voice_is_learnt_once_and_forgotten_with_the_rest(taught, tmp_path):
+    model, voice = Learns(), speech_like()
+    consent = Consent(**ADA)
+    for text in ("One.", "Two."):
+        cloning.clone(voice, text, consent, model=model)
+    assert taught == [(len(voice), None, cloning.tts.FIT_STEPS)], "the second text does not wait"
+    cloning.clone(voice, "One.", consent, model=model, said="what was said")
+    assert taught[1:] == [(len(voice), "what was said", cloning.tts.FIT_STEPS)]
+    cloning.forget(tmp_path)
+    cloning.clone(voice, "One.", consent, model=model, learn=7)
+    assert taught[2:] == [(len(voice), None, 7)]
+
+
+def test_without_steps_it_is_heard_only_and_a_wrong_number_is_refused(taught):
+    model, consent = Learns(), Consent(**ADA)
+    heard = cloning.clone(speech_like(), "One.", consent, model=model, learn=0)
+    learnt = cloning.clone(speech_like(), "One.", consent, model=model)
+    assert len(taught) == 1 and not np.array_equal(heard, learnt)
+    for wrong in (-1, 2.5, True):
+        with pytest.raises(ValueError, match="learn: expected a number of steps"):
+            cloning.clone(speech_like(), "One.", consent, model=model, learn=wrong)

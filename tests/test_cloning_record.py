@@ -221,7 +221,7 @@ def filled(small):
         cloning.REAL: {
             "another recording, vocoded": copied((0.6, 0.5, 0.7)),
             "this course": copied((0.2, 0.1, 0.3)),
-            "this course, guidance 2": copied((0.25, 0.1, 0.3), 0.2),
+            f"{cloning.HEARD}, guidance 2": copied((0.25, 0.1, 0.3), 0.2),
             cloning.NEAREST: copied((-0.1, -0.2, 0.0)),
             cloning.MEAN: copied((-0.5, -0.6, -0.4)),
         },

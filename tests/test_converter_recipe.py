@@ -103,3 +103,37 @@ def test_training_writes_a_checkpoint_with_its_parts_and_card(small, monkeypatch
     document, _ = checkpoints.read(tmp_path / "made")
     assert document["parts"] == {"recogniser": "recognition", "vocoder": "vocoder"} and document["steps"] == 2
     assert "no test voice" in (tmp_path / "made" / "README.md").read_text()
+
+
+def test_a_converter_learns_a_voice_from_one_reference_and_the_model_itself_stays():
+    model, reference = converter(), sound(150, 2.5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapted = recipe.fit(model, reference, steps=3)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
+    assert adapted.recogniser is model.recogniser and adapted.vocoder is model.vocoder
+    assert not any(p.requires_grad for p in adapted.parameters())
+    said = adapted.convert(sound(220), reference)
+    assert said.shape == sound(220).shape and np.isfinite(said).all()
+    again = recipe.fit(model, reference, steps=3)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in adapted.state_dict().items())
+
+
+def test_what_is_too_short_to_learn_from_is_heard_only_and_said_so():
+    model = converter()
+    with pytest.warns(UserWarning, match="too short to learn from"):
+        assert recipe.fit(model, sound(150, 1.2)) is model
+    assert recipe.fit(model, sound(150, 2.5), steps=0) is model
+    with pytest.raises(ValueError, match="silent"):
+        recipe.fit(model, np.zeros(48000, np.float32))
+
+
+def test_a_piece_is_never_looked_up_in_itself():
+    steps = torch.arange(70.0)[:, None]
+    log_mel, prosody = torch.arange(140.0)[:, None].expand(-1, 80), torch.zeros(140, 2)
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        source, _, mel, rest, rest_mel = recipe._piece(log_mel, prosody, [steps, steps], 23, draw)
+        assert len(source) == 23 and len(mel) == 46 and len(rest) == recipe.FIT_REFERENCE == len(rest_mel) // 2
+        assert torch.equal(mel[::2, 0], 2 * source[:, 0]) and torch.equal(rest_mel[::2, 0], 2 * rest[:, 0])
+        assert (rest.unsqueeze(0) - source.unsqueeze(1)).abs().min() >= 4

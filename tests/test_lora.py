@@ -1,11 +1,14 @@
 """Low-rank updates change nothing at first, learn alone, and vanish into their layers."""
 
 import copy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from course_utils.decoding.alignment import Aligned
 from course_utils.models.lora import LowRank, add_low_rank, merge_low_rank
 from course_utils.recipes import tts as recipe
 from tests.small_speaker import speaker
@@ -79,3 +82,38 @@ def test_a_part_that_does_not_exist_is_named_and_tested_clips_are_passed_over(vo
     every = {(clip.phones, clip.durations) for clip in voice.clips}
     with pytest.raises(ValueError, match="no clip of this voice is left"):
         recipe.first_clips(voice, 5, every)
+
+
+def test_a_voice_is_learnt_from_one_reference_and_the_model_itself_stays(voice, monkeypatch):
+    model, clip = speaker(), voice.clips[0]
+    before = copy.deepcopy(model.state_dict())
+    waveform = clip.decode()
+    aligned = Aligned(list(clip.phones), list(clip.durations), list(clip.words), 1.0)
+    monkeypatch.setattr(recipe, "align_words", lambda *given: aligned)
+    heard_as = {"words": "it was said"}
+    recogniser = SimpleNamespace(transcribe=lambda waveform: heard_as["words"])
+    monkeypatch.setattr(recipe.checkpoints, "load", lambda name: recogniser)
+    learnt, numbers = recipe.fit(model, waveform, steps=2)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert learnt is not model and learnt.say("Good evening.", spk_emb=numbers).size
+    assert any(not torch.equal(value, before[name]) for name, value in learnt.state_dict().items())
+    assert recipe.fit(model, waveform, steps=0)[0] is model
+    heard_as["words"] = " "
+    with pytest.warns(UserWarning, match="heard, not learnt"):
+        again, numbers = recipe.fit(model, waveform, steps=2)
+    assert again is model and np.allclose(numbers, model.embed(waveform))
+
+
+def test_a_reading_keeps_its_beginning_and_what_is_said_may_be_told(monkeypatch):
+    waveform = 0.1 * np.random.default_rng(0).standard_normal(16000 * 12).astype(np.float32)
+    given = {}
+
+    def align(model, sound, words):
+        given.update(samples=len(sound), words=words)
+        return Aligned(["sil", "AA1", "sil"], [10, len(sound) // 400 - 20, 10], [("ah", 1, 2)], 1.0)
+
+    monkeypatch.setattr(recipe, "align_words", align)
+    monkeypatch.setattr(recipe.checkpoints, "load", lambda name: SimpleNamespace())
+    speech = recipe.reading(waveform, "ah")
+    assert given == {"samples": 128000, "words": "ah"} and len(speech.clips) == 1
+    assert speech.mel(0, 0).shape == (501, 80) and torch.isfinite(speech.prosody).all()

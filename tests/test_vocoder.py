@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from course_utils import checkpoints, features, training
 from course_utils.models import vocoder
 from course_utils.recipes import vocoder as recipe
-from course_utils.synthesis import spectral_loss
+from course_utils.synthesis import pulses, spectral_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,8 +44,9 @@ def test_frames_become_samples_and_arrays_stay_arrays():
 
 
 def test_spectra_have_two_frames_for_each_and_begin_as_the_envelope():
-    log_magnitude, phase = untrained().spectra(torch.from_numpy(log_mel(7))[None])
-    assert log_magnitude.shape == phase.shape == (1, 14, 257)
+    log_magnitude, phase, share, hz = untrained().spectra(torch.from_numpy(log_mel(7))[None])
+    assert log_magnitude.shape == phase.shape == share.shape == (1, 14, 257) and hz.shape == (1, 14)
+    assert 0 <= share.min() and share.max() <= 1 and 54 < hz.min() and hz.max() < 501
     flat = vocoder.Spectra(SMALL).envelope(torch.full((1, 80), -2.0))
     assert torch.allclose(flat, torch.full((1, 257), (0.95 - 2) * math.log(10)), atol=1e-4)
 
@@ -64,12 +65,22 @@ def test_only_frames_within_look_ahead_and_look_back_change_a_sample(config):
     model, n, at = vocoder.Vocoder(config).eval(), 160, 80
     for parameter in model.spectra.parameters():  # untrained layers are too small to see far in float32
         torch.nn.init.normal_(parameter, std=0.3)
+    torch.nn.init.zeros_(model.spectra.pitch.out.weight)  # or the clock would be another one from there on
     mel = log_mel(n)
     before = model(mel)
     mel[at] += 1
     frames = np.flatnonzero(np.abs(model(mel) - before).reshape(-1, 256).max(1))
     assert frames.min() >= at - config.look_ahead and frames.max() <= at + config.look_back
     assert frames.min() <= at - config.look_ahead + 2, "and it does look about that far"
+
+
+def test_the_clock_goes_on_from_where_it_stood():
+    model, mel = untrained(), log_mel(60)
+    _, clock = model.follow(mel)
+    cycles = clock / pulses.ticks_per_cycle(128)
+    assert clock.shape == (60,) and clock[0] == 0 and (np.diff(cycles) > 0.016 * 54).all()
+    _, again = model.follow(mel, at=20, ticks=int(clock[20]))
+    assert np.array_equal(again, clock)
 
 
 @settings(max_examples=25, deadline=None)

@@ -21,6 +21,13 @@ _OUT = argument(
 _REFERENCE = argument(
     "reference", metavar="REF", help='a sound file of the voice, or a virtual voice of the course ("f01")'
 )
+_STEPS = argument(
+    "--learn",
+    type=int,
+    default=None,
+    metavar="N",
+    help="steps of learning, 0: the voice is heard only (20 to 30)",
+)
 _SEED = argument("--seed", type=int, default=0, help="the same once more, said another time (0)")
 _WHO = argument("--speaker", metavar="NAME", help="who is heard in REF; the consent must be about them")
 _MORE = (
@@ -41,6 +48,13 @@ _MORE = (
     argument("--guidance", type=float, default=0.5, help="away from an average voice, 0 for none (0.5)"),
     argument("--speed", type=float, default=1.0, help="0.25 to 4 times as fast (1)"),
     argument("--pitch", type=float, default=0.0, help="-24 to 24 semitones higher (0)"),
+    _STEPS,
+    argument(
+        "--said",
+        default=None,
+        metavar="WORDS",
+        help="what REF says (left out: as the recogniser understands it)",
+    ),
     _SEED,
     more=_MORE,
     interrupted="interrupted; nothing was written",
@@ -48,7 +62,7 @@ _MORE = (
 def _clone(arguments: argparse.Namespace) -> int:
     from course_utils import cloning
 
-    how = {name: getattr(arguments, name) for name in ("guidance", "speed", "pitch")}
+    how = {name: getattr(arguments, name) for name in ("guidance", "speed", "pitch", "learn", "said")}
     return _make(arguments, "cloning", cloning.clone, arguments.reference, arguments.text, **how)
 
 
@@ -62,6 +76,7 @@ def _clone(arguments: argparse.Namespace) -> int:
     _CONSENT,
     _WHO,
     argument("--pitch", type=float, default=None, help="semitones higher (left out: to the target's median)"),
+    _STEPS,
     _SEED,
     more=_MORE,
     interrupted="interrupted; nothing was written",
@@ -69,9 +84,8 @@ def _clone(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from course_utils import cloning
 
-    return _make(
-        arguments, "converting", cloning.convert, arguments.source, arguments.reference, pitch=arguments.pitch
-    )
+    how = {name: getattr(arguments, name) for name in ("pitch", "learn")}
+    return _make(arguments, "converting", cloning.convert, arguments.source, arguments.reference, **how)
 
 
 def _make(arguments: argparse.Namespace, doing: str, work: Any, *what: Any, **how: Any) -> int:

@@ -35,7 +35,7 @@ class SynthesiserConfig:
     expand: int = 2  # the hidden layer of a block is this many times wider
     cond: int = 96  # numbers that steer the blocks: the voice and the time of the flow
     voice: int = 128  # numbers of a voice
-    voice_dim: int = 128
+    voice_dim: int = 64
     voice_blocks: int = 3
     dropout: float = 0.1
     spread: float = 0.25  # supposed variance of the normalised log-mel about the guess

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +23,7 @@ from course_utils.models.converter import FLOOR, STD, Converter, ConverterConfig
 from course_utils.recipes.recognition import MuonAdamW, mixed
 from course_utils.recipes.tts import clips as spoken_clips
 from course_utils.recipes.tts import faster
+from course_utils.synthesis.converter_stream import Reference
 
 STEPS = (2200, 850)
 """Of the first run, and of the second, in which the content is heard in other voices."""
@@ -406,6 +409,71 @@ def train(
     parts = {"recogniser": "recognition", "vocoder": "vocoder"}
     checkpoints.save(name, model, asdict(model.config), text, bits=8, parts=parts, steps=len(history.losses))
     return model
+
+
+# --- another voice -------------------------------------------------------------------------------------
+
+FIT_STEPS, FIT_RATE = 30, 3e-4
+"""Chosen on the validation voices."""
+FIT_ROWS, FIT_SOURCE, FIT_REFERENCE = 8, 48, 96
+"""Pieces in a step, their length, and that of what is looked up beside them, in steps of the recogniser."""
+DISGUISES = 4
+"""Other timbres in which the content of a reference is heard."""
+
+
+def fit(model: Converter, reference: np.ndarray, steps: int = FIT_STEPS, seed: int = 0) -> Converter:
+    """A copy of `model` that has learnt the voice of a reference (time,), in some seconds.
+
+    It says pieces of the reference again, whose content was heard in other timbres, and looks them up in the rest of the
+    reference. A reference of less than two seconds has no rest: then, with a warning, it stays as it was.
+
+    Raises:
+        AudioError: as `Reference.of`.
+    """
+    Reference.of(model, reference)
+    log_mel = features.log_mel(torch.from_numpy(np.ascontiguousarray(reference, dtype=np.float32)))
+    count = len(log_mel) // 2
+    if not steps or count < 60:
+        if steps:
+            warnings.warn(
+                "the reference is too short to learn from: its voice is heard, not learnt", stacklevel=2
+            )
+        return model
+    torch.manual_seed(seed)
+    log_mel, draw = log_mel[: 2 * count], np.random.default_rng(seed)
+    shared = [vars(model).get(name) for name in ("recogniser", "vocoder")]
+    adapted = copy.deepcopy(model, {id(part): part for part in shared if part is not None})
+    timbres = [log_mel, *(disguise(log_mel, draw) for _ in range(DISGUISES))]
+    content = [c.float() for c in heard(Converter.cut(model.recogniser), timbres)]
+    prosody = torch.stack([torch.from_numpy(pitch.f0(reference)[: 2 * count]), level_of(log_mel)], -1).float()
+    learn = list(adapted.requires_grad_(True).parameters())
+    optimizer = torch.optim.AdamW(learn, lr=FIT_RATE, weight_decay=0.0)
+    size = min(FIT_SOURCE, count // 3)
+    for step in tqdm(range(steps), "learning the voice", unit="steps", delay=2, leave=False):
+        optimizer.param_groups[0]["lr"] = FIT_RATE * min(1.0, (steps - step) / (0.4 * steps))
+        rows = [_piece(log_mel, prosody, content, size, draw) for _ in range(FIT_ROWS)]
+        loss = loss_fn(adapted, Batch(*(torch.stack(part) for part in zip(*rows, strict=True))))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return adapted.requires_grad_(False).eval()
+
+
+def _piece(
+    log_mel: torch.Tensor,
+    prosody: torch.Tensor,
+    content: list[torch.Tensor],
+    size: int,
+    draw: np.random.Generator,
+) -> tuple[torch.Tensor, ...]:
+    """A row of `Batch`: `size` steps of a reference, mostly in another timbre, and steps of the rest to look up in."""
+    own, count = content[0], len(content[0])
+    first = int(draw.integers(count - size + 1))
+    rest = np.r_[0 : max(0, first - 4), min(count, first + size + 4) : count]
+    rest = np.resize(np.roll(rest, -int(draw.integers(len(rest)))), FIT_REFERENCE)
+    source = content[int(draw.integers(1, len(content)))] if draw.random() < 0.8 else own
+    frames, of_rest = slice(2 * first, 2 * (first + size)), np.stack([2 * rest, 2 * rest + 1], 1).ravel()
+    return source[first : first + size], prosody[frames], log_mel[frames], own[rest], log_mel[of_rest]
 
 
 # --- the lesson ----------------------------------------------------------------------------------------

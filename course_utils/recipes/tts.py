@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from course_utils import (
     training,
 )
 from course_utils.data.corpus import UNIT_SAMPLES
+from course_utils.decoding.alignment import align_words
 from course_utils.models.lora import add_low_rank, merge_low_rank
 from course_utils.models.tts import Synthesiser, SynthesiserConfig
 from course_utils.models.tts_losses import losses
@@ -137,7 +139,7 @@ class Speech:
         voice: str | None = None,
     ):
         found = [clip for clip in clips(split, extra) if voice in (None, clip.voice)]
-        self.rates, self.clips = rates, found
+        self.rates = rates
         key = fingerprint.digest(
             [(c.voice, c.phones, c.durations) for c in found], rates, shipped.manifest().speech_key
         )
@@ -145,7 +147,18 @@ class Speech:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             save_file(self._made(found), file)
-        tensors = load_file(file)
+        self._set(found, load_file(file))
+
+    @classmethod
+    def of(cls, found: list[Clip]) -> Speech:
+        """The same of clips that are given, in memory alone."""
+        speech = cls.__new__(cls)
+        speech.rates = (1.0,)
+        speech._set(found, speech._made(found))
+        return speech
+
+    def _set(self, found: list[Clip], tensors: dict[str, torch.Tensor]) -> None:
+        self.clips = found
         self.mels, self.first, self.frames, self.prosody = (
             tensors[name] for name in ("mels", "first", "frames", "prosody")
         )
@@ -159,11 +172,11 @@ class Speech:
         for i, clip in enumerate(found):
             self.phones[i, : len(clip.phones)] = torch.tensor(vocabulary.encode(clip.phones))
             self.starts[i, [first for _, first, _ in clip.words]] = 1
-        self.bounds = [[torch.from_numpy(bounds_of(c.durations, rate)) for c in found] for rate in rates]
+        self.bounds = [[torch.from_numpy(bounds_of(c.durations, rate)) for c in found] for rate in self.rates]
 
     def _made(self, found: list[Clip]) -> dict[str, torch.Tensor]:
         mels, pitches, levels = [], [], []
-        for clip in tqdm(found, "log-mels", unit="clips"):
+        for clip in tqdm(found, "log-mels", unit="clips", delay=2):
             waveform = clip.decode()
             for rate in self.rates:
                 mels.append(features.log_mel(torch.from_numpy(faster(waveform, rate))).half())
@@ -172,7 +185,10 @@ class Speech:
         middle: dict[str, list] = {}
         for clip, f0 in zip(found, pitches, strict=True):
             middle.setdefault(clip.voice, []).append(12 * np.log2(f0[f0 > 0] / 100))
-        medians = {voice: float(np.median(np.concatenate(values))) for voice, values in middle.items()}
+        medians = {  # a voice that only whispers has none: 8 semitones above 100 Hz, the middle of all
+            voice: float(np.median(voiced)) if len(voiced := np.concatenate(values)) else 8.0
+            for voice, values in middle.items()
+        }
         longest = max(len(c.phones) for c in found)
         prosody = torch.zeros(len(found), longest, 3)
         for i, (clip, f0, level) in enumerate(zip(found, pitches, levels, strict=True)):
@@ -515,16 +531,18 @@ PARTS = ("nothing", "embedding", "norms", "lora", "everything")
 RANK = 4
 RATES_OF = {"norms": 1e-2, "everything": 3e-4}
 """Learning rates, chosen on validation voices; 3e-3 where a part is not named."""
+ADAPT_STEPS, FIT_STEPS = 40, 20
+"""Of a part, and where everything learns, which soon knows a short reference by heart; chosen on validation voices."""
 
 
 def adapt(
-    model: TextToSpeech, voice: Speech, clips: Sequence[int], part: str, steps: int = 60, seed: int = 0
+    model: TextToSpeech, voice: Speech, clips: Sequence[int], part: str, steps: int | None = None, seed: int = 0
 ) -> tuple[TextToSpeech, np.ndarray, int]:
     """A copy of `model` that has learnt from clips of a voice: (model, the voice (voice,), how many numbers learnt).
 
     `part` is one of `PARTS`: the voice is heard; its numbers learn; those, and what shifts the layer norms of the
     decoder; those, and updates of rank `RANK` of the decoder's linear layers (LoRA; Hu et al., 2022), which are put
-    into the layers at the end; everything.
+    into the layers at the end; everything. `steps`: None for `ADAPT_STEPS`, or `FIT_STEPS` where everything learns.
 
     Raises:
         ValueError: there is no such part.
@@ -532,6 +550,7 @@ def adapt(
     if part not in PARTS:
         raise ValueError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
     torch.manual_seed(seed)
+    steps = (FIT_STEPS if part == "everything" else ADAPT_STEPS) if steps is None else steps
     adapted = copy.deepcopy(model).requires_grad_(False)
     with torch.no_grad():
         heard = torch.stack([adapted.voice_encoder(voice.mel(i, 0)[None])[0] for i in clips]).mean(0)
@@ -545,7 +564,7 @@ def adapt(
     groups += [{"params": learn, "lr": RATES_OF.get(part, 3e-3)}] if learn else []
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     batches = Batches(voice, adapted, frames=800, seed=seed, clips=clips)
-    for step in range(steps):
+    for step in tqdm(range(steps), "learning the voice", unit="steps", delay=2, leave=False):
         batch = batches(step)
         n = len(batch.phones)
         t, noise = (torch.arange(n) + torch.rand(n)) / n, torch.randn_like(batch.mel)
@@ -557,6 +576,47 @@ def adapt(
     learnt = numbers.numel() + sum(p.numel() for p in learn)
     merge_low_rank(adapted)
     return adapted.requires_grad_(False), F.normalize(numbers, dim=0).detach().numpy(), learnt
+
+
+REFERENCE_SECONDS = 8.0
+"""Of a reference, from which a voice is learnt: more takes longer, and a step sees no more."""
+
+
+def reading(waveform: np.ndarray, said: str | None = None) -> Speech | None:
+    """The beginning of a reference (time,) as something to learn from; None where no word is understood.
+
+    `said`: its words; None: as the recogniser of notebook 03 hears them, mistakes and all. Nothing is written to a disk.
+    """
+    recogniser = checkpoints.load("recognition")
+    samples = min(len(waveform), int(REFERENCE_SECONDS * features.SAMPLE_RATE)) // UNIT_SAMPLES * UNIT_SAMPLES
+    waveform = waveform[:samples]
+    said = recogniser.transcribe(waveform) if said is None else said
+    if not said.strip():
+        return None
+    one = align_words(recogniser, waveform, said)
+    phones, durations, words = (tuple(part) for part in (one.phones, one.durations, one.words))
+    return Speech.of([Clip("reference", phones, durations, words, lambda: waveform)])
+
+
+def fit(
+    model: TextToSpeech, waveform: np.ndarray, said: str | None = None, steps: int = FIT_STEPS, seed: int = 0
+) -> tuple[TextToSpeech, np.ndarray]:
+    """A copy of `model` that has learnt a voice from one reference (time,) of it, in some seconds, and the voice (voice,).
+
+    The encoder only hears a voice, and falls back to one it knows; a few steps of training on what is said in the
+    reference move everything towards it. `said` as in `reading`. Where no word is understood it is heard only, with a
+    warning.
+    """
+    heard = model.embed(waveform)
+    speech = reading(waveform, said) if steps else None
+    if speech is None:
+        if steps:
+            warnings.warn(
+                "no word of the reference was understood: its voice is heard, not learnt", stacklevel=2
+            )
+        return model, heard
+    adapted, voice, _ = adapt(model, speech, [0], "everything", steps, seed)
+    return adapted.eval(), voice
 
 
 def _learning(adapted: TextToSpeech, part: str) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""How the vocoder of notebook 04 is trained: voices of all kinds, spectra, and judges that learn to tell it from them."""
+"""How the vocoder of notebook 04 is trained: first its ear for pitch, then the sound, by spectra and by judges that learn, too."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_utils import checkpoints, data, features, paths, training
+from course_utils import checkpoints, data, features, paths, pitch, training
 from course_utils.data.corpus import UNIT_SAMPLES
 from course_utils.models.vocoder import Vocoder, VocoderConfig
 from course_utils.recipes.recognition import mixed
+from course_utils.synthesis.pulses import PitchReader, pitch_loss
 from course_utils.synthesis.spectral_loss import spectral_loss, spectrum
 
 SHIPPED = VocoderConfig()
 STEPS = 40_000
+PITCH_STEPS = 700
+"""Of `PitchReader`, which learns first and then holds still: 24 s of sound a step, 2 minutes."""
 BATCH, CROP = 8, 16384
 """Pieces in a step, and samples in each: 1 s."""
 JUDGED = 8192
@@ -218,6 +221,24 @@ class Contest(nn.Module):
 # --- training ------------------------------------------------------------------------------------------
 
 
+def reader_loss(reader: PitchReader, batch: Batch) -> torch.Tensor:
+    """What the reader of pitch misses, by YIN on the waveform itself."""
+    return pitch_loss(reader, features.log_mel(batch.waveform), pitch.f0(batch.waveform))
+
+
+def train_reader(
+    reader: PitchReader, found: list[Clip], steps: int = PITCH_STEPS, seed: int = 0
+) -> training.History:
+    """Teach F0 and voicing to a `PitchReader`, which holds still afterwards."""
+    batches = Batches(found, 12, 2 * CROP, seed=seed)
+    history = training.fit(
+        reader.requires_grad_(True), training.ahead(batches), reader_loss, steps, learning_rate=2e-3,
+        schedule=training.warmup_cosine(0.07, 0.01), seed=seed, title="pitch",
+    )  # fmt: skip
+    reader.requires_grad_(False)
+    return history
+
+
 def inconsistency(log_magnitude: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
     """How far the magnitudes (B, frames, 257) that a vocoder wrote are from those of the sound (B, time) that came of them.
 
@@ -277,7 +298,7 @@ def validation(
 def optimiser(contest: Contest, vocoder: float, judges: float = 5e-4) -> torch.optim.AdamW:
     """AdamW with little momentum, since what is to be learnt changes while the judges learn."""
     groups = [
-        {"params": list(contest.vocoder.parameters()), "peak_lr": vocoder},
+        {"params": [p for p in contest.vocoder.parameters() if p.requires_grad], "peak_lr": vocoder},
         {"params": list(contest.judges.parameters()), "peak_lr": judges},
     ]
     return torch.optim.AdamW(groups, lr=vocoder, betas=(0.8, 0.99), weight_decay=0.01)
@@ -312,6 +333,8 @@ def train(
         kind: sum(c.samples for c in found if c.real == real) / 57.6e6
         for kind, real in (("real", True), ("synthetic", False))
     }
+    if not begin and train_reader(vocoder.spectra.pitch, found, min(steps, PITCH_STEPS), seed).interrupted:
+        raise KeyboardInterrupt
     batches = Batches(found, size, CROP, 0 if begin else int(0.15 * steps), seed=seed)
     history = training.fit(
         contest, training.ahead(batches), partial(loss_fn, consistency=consistency), steps, schedule=training.warmup_cosine(0.02, 0.02), clip=10.0,

@@ -21,11 +21,17 @@ def checked(log_mel: np.ndarray) -> np.ndarray:
 
 
 class VocoderStream:
-    """The samples of the whole, frame by frame: it keeps what it can still need, and waits `look_ahead` frames."""
+    """The samples of the whole, frame by frame: it keeps what it can still need, waits `look_ahead` frames, and remembers
+    where the clock of the pulses stood."""
 
     def __init__(self, vocoder: Any):
-        self.vocoder, self.kept = vocoder, np.zeros((0, features.N_MELS), np.float32)
+        self.vocoder = vocoder
+        self._begin()
+
+    def _begin(self) -> None:
+        self.kept = np.zeros((0, features.N_MELS), np.float32)
         self.done = 0  # frames of `kept` whose samples are out
+        self.at, self.ticks = 0, 0  # a frame of `kept`, and the clock in it
 
     def push(self, log_mel: np.ndarray) -> np.ndarray:
         """log_mel (frames, 80) -> waveform (time,), which may be empty."""
@@ -36,14 +42,19 @@ class VocoderStream:
         """The rest; the stream begins anew."""
         end = len(self.kept)
         rest = self._give(end - 1, (end - 1) * features.HOP_LENGTH) if end > 1 else np.zeros(0, np.float32)
-        self.kept, self.done = self.kept[:0], 0
+        self._begin()
         return rest
 
     def _give(self, end: int, length: int | None) -> np.ndarray:
         if end <= self.done:
             return np.zeros(0, np.float32)
         hop = features.HOP_LENGTH
-        waveform = self.vocoder(self.kept, end * hop if length is None else length)[self.done * hop :]
+        waveform, clock = self.vocoder.follow(
+            self.kept, end * hop if length is None else length, self.at, self.ticks
+        )
+        waveform = waveform[self.done * hop :]
         drop = max(0, end - self.vocoder.config.look_back)
         self.kept, self.done = self.kept[drop:], end - drop
+        # The first window of what comes next is that of the frame before; F0 there is known, with all that it depends on.
+        self.at, self.ticks = end - 1 - drop, int(clock[end - 1])
         return waveform

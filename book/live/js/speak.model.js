@@ -99,9 +99,10 @@ export async function create(ort, loaded) {
     return x.map((value, i) => value * scale[i % MELS] + mean[i % MELS]);
   }
 
-  // Sound from a log-mel that comes in pieces: the vocoder needs some frames before and after a sample.
+  // Sound from a log-mel that comes in pieces: the vocoder needs some frames before and after a sample, and goes on with
+  // the clock of its pulses from the frame `at`.
   class VocoderStream {
-    constructor() { [this.kept, this.done] = [new Float32Array(0), 0]; }
+    constructor() { [this.kept, this.done, this.at, this.ticks] = [new Float32Array(0), 0, 0, 0]; }
     push(logMel) {
       this.kept = concat(this.kept, logMel);
       return this.give(this.kept.length / MELS - facts.vocoder.look_ahead);
@@ -109,8 +110,11 @@ export async function create(ort, loaded) {
     finish() { return this.give(this.kept.length / MELS - 1); }
     async give(end) {
       if (end <= this.done) return new Float32Array(0);
-      const { waveform } = await run("vocoder", { log_mel: floats(this.kept.slice(), 1, this.kept.length / MELS, MELS) });
+      const { waveform, clock } = await run("vocoder", {
+        log_mel: floats(this.kept.slice(), 1, this.kept.length / MELS, MELS), at: wholes([this.at], 1), ticks: wholes([this.ticks], 1),
+      });
       const samples = waveform.data.slice(this.done * HOP, end * HOP), drop = Math.max(0, end - facts.vocoder.look_back);
+      [this.at, this.ticks] = [end - 1 - drop, Number(clock.data[end - 1])];
       this.kept = this.kept.slice(drop * MELS);
       this.done = end - drop;
       return samples;

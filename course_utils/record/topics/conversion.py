@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from course_utils import checkpoints, data, features, fingerprint, paths, peers, pitch, shipped, tables
+from course_utils.recipes import converter as recipe
 from course_utils.record import likeness, results
 from course_utils.record.entry import (
     OURS,
@@ -37,6 +38,8 @@ GRIDS = {
 }
 SOURCE, TRUE, VOCODED = "source unchanged (control)", "true answer", "true answer, vocoded"
 KNN, MEAN = "kNN-VC, k = 4", "mean voice (control)"
+HEARD = f"{OURS}, heard only"
+"""Without learning from the reference."""
 NEIGHBOURS = 4
 EACH = 6
 """Sentences of each of the 8 directions of the aligned pairs."""
@@ -204,6 +207,16 @@ def _converted(item: Item) -> np.ndarray:
     return convert(load("converter"), item)
 
 
+def _learnt(item: Item) -> np.ndarray:
+    return convert(_fitted(item.reference().astype(np.float32).tobytes()), item)
+
+
+@cache
+def _fitted(reference: bytes) -> Any:
+    """As `cloning.convert` does: the converter after some steps on a reference."""
+    return recipe.fit(load("converter"), np.frombuffer(reference, np.float32).copy())
+
+
 def _mean(item: Item) -> np.ndarray:
     return load("converter").convert(item.source(), nobody())
 
@@ -312,7 +325,8 @@ def _systems() -> dict[str, dict[str, _System]]:
             **({TRUE: ("", lambda item: item.truth(), "items")} if grid == PAIRS else {}),
             **({VOCODED: (vocoder, _vocoded, "_vocoded")} if grid == PAIRS else {}),
             KNN: (whole, _knn, "_knn"),
-            OURS: (whole, _converted, "_converted"),
+            OURS: (whole, _learnt, "_learnt"),
+            HEARD: (whole, _converted, "_converted"),
             MEAN: (whole, _mean, "_mean"),
         }
         for name, (key, make, used) in ways.items():
