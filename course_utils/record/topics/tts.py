@@ -954,13 +954,14 @@ def headline() -> list[dict[str, str]]:
     def row(task: str, grid: str, column: str, better: str, others: Sequence[str]) -> None:
         there = records(grid)
         if OURS in there:
+            ours, how = (LEARNT, f", after {recipe.FIT_STEPS} steps on it") if LEARNT in there else (OURS, "")
             best = first_of(grid, column, others)
             rows.append(
                 {
                     "task": task if all(one["task"] != task for one in rows) else "",
                     "measured on": GRIDS[grid].partition(": ")[2],
-                    "measure": f"{_TITLES[column]} ({better} is better)",
-                    OURS: _shown(column, there[OURS]),
+                    "measure": f"{_TITLES[column]}{how} ({better} is better)",
+                    OURS: _shown(column, there[ours]),
                     "best of the others": f"{best}: {_shown(column, there[best])}" if best else "–",
                 }
             )
