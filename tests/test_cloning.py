@@ -294,7 +294,9 @@ class Learns(TextToSpeech):
         torch.nn.Module.__init__(self)
 
     embed = staticmethod(lambda waveform: np.ones(2))
-    say = staticmethod(lambda text, spk_emb, **how: 0.1 * np.sin(np.arange(16000) / 9 * spk_emb[0]).astype(np.float32))
+    say = staticmethod(
+        lambda text, spk_emb, **how: 0.1 * np.sin(np.arange(16000) / 9 * spk_emb[0]).astype(np.float32)
+    )
 
 
 @pytest.fixture

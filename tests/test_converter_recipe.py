@@ -134,6 +134,8 @@ def test_a_piece_is_never_looked_up_in_itself():
     draw = np.random.default_rng(0)
     for _ in range(20):
         source, _, mel, rest, rest_mel = recipe._piece(log_mel, prosody, [steps, steps], 23, draw)
-        assert len(source) == 23 and len(mel) == 46 and len(rest) == recipe.FIT_REFERENCE == len(rest_mel) // 2
+        assert (
+            len(source) == 23 and len(mel) == 46 and len(rest) == recipe.FIT_REFERENCE == len(rest_mel) // 2
+        )
         assert torch.equal(mel[::2, 0], 2 * source[:, 0]) and torch.equal(rest_mel[::2, 0], 2 * rest[:, 0])
         assert (rest.unsqueeze(0) - source.unsqueeze(1)).abs().min() >= 4

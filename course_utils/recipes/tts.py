@@ -536,7 +536,12 @@ ADAPT_STEPS, FIT_STEPS = 40, 20
 
 
 def adapt(
-    model: TextToSpeech, voice: Speech, clips: Sequence[int], part: str, steps: int | None = None, seed: int = 0
+    model: TextToSpeech,
+    voice: Speech,
+    clips: Sequence[int],
+    part: str,
+    steps: int | None = None,
+    seed: int = 0,
 ) -> tuple[TextToSpeech, np.ndarray, int]:
     """A copy of `model` that has learnt from clips of a voice: (model, the voice (voice,), how many numbers learnt).
 

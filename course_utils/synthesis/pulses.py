@@ -103,7 +103,9 @@ def pulses(
     real, imaginary = 0.0, 0.0
     for harmonic, least in ((nearest - 1, 0.0), (nearest, 0.02), (nearest + 1, 0.0)):
         off = ((at - harmonic * hz) / width).clamp(-1.999, 1.999)
-        off = torch.where((off.abs() - 1).abs() < 1e-3, off * 0.998, off).abs() + 1e-4  # at 0 and 1 0 / 0 would come
+        off = (
+            torch.where((off.abs() - 1).abs() < 1e-3, off * 0.998, off).abs() + 1e-4
+        )  # at 0 and 1 0 / 0 would come
         height = (torch.sin(math.pi * off) / (math.pi * off * (1 - off**2))).clamp(min=least) * (harmonic > 0)
         angle = (harmonic.long() * ticks[..., None] % cycle).float() * (2 * math.pi / cycle)
         real, imaginary = real + height * angle.cos(), imaginary + height * angle.sin()
