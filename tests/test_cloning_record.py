@@ -265,7 +265,7 @@ def test_each_table_is_read_in_sentences_that_its_figures_say(filled):
         cloning.reading("encoder: real readers, clean")
         == "At 2 s this course is at 9.0 %, Resemblyzer at 4.0 %."
     )
-    assert cloning.by_strength(cloning.REAL) == {0.5: (0.2, 0.05), 2.0: (0.25, 0.2)}
+    assert cloning.by_strength(cloning.REAL) == {2.0: (0.25, 0.2)}
     assert cloning.few_shot("norms") == {20: 0.4} and cloning.share(cloning.MEAN, cloning.REAL) == -0.5
 
 

@@ -178,6 +178,7 @@ SPEAKERS = {
         for grid in ("voices", "unseen voices")
         for name in ("this course", "random voice (control)")
     ),
+    ("tts", "unseen voices", "this course, 20 steps on the reference"),
     *(("tts", "controls", name) for name in ("speed 2.0", "pitch +3", "pitch -3", "mixing")),
     *(
         ("tts", "cost", name)
@@ -187,9 +188,10 @@ SPEAKERS = {
     ("tts", "ladder"),
 }
 
-COPIES = ("another recording", "another recording, vocoded", "this course", "this course, guidance 0",
-          "this course, guidance 1", "this course, guidance 2", "nearest training voice (control)",
-          "mean voice (control)", "random voice (control)")  # fmt: skip
+COPIES = ("another recording", "another recording, vocoded", "this course", "this course, heard only",
+          "this course, heard only, guidance 0", "this course, heard only, guidance 1",
+          "this course, heard only, guidance 2", "nearest training voice (control)", "mean voice (control)",
+          "random voice (control)")  # fmt: skip
 ENCODERS = ("this course", "Resemblyzer", "MFCC statistics", "untrained network (control)")
 CLONERS = {
     *(("cloning", grid, name) for grid in ("real readers", "virtual voices") for name in COPIES),
