@@ -163,7 +163,7 @@ def clone(
 ) -> np.ndarray:
     """Say `text` in the voice of `reference` -> waveform (time,) at 16 kHz that carries the watermark.
 
-    The synthesiser hears the voice, and then learns from the reference for some steps, a quarter of a minute. What it
+    The synthesiser hears the voice, and then learns from the reference for some steps, which takes seconds. What it
     has learnt of the last reference is kept in memory until `forget` is called, or another voice is cloned.
 
     Args:
