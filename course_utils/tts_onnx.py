@@ -22,6 +22,7 @@ from course_utils import features, text
 from course_utils.models.tts import FrameDecoder, Synthesiser, regulate
 from course_utils.models.tts_speech import TextToSpeech, make_plan
 from course_utils.models.vocoder import Vocoder, VocoderConfig, overlap_add
+from course_utils.synthesis.plan import TURN
 from course_utils.synthesis.pulses import clock, pulses
 from course_utils.synthesis.speaking import Speaking
 from course_utils.synthesis.vocoder_stream import VocoderStream, checked
@@ -184,6 +185,7 @@ def to_onnx(model: TextToSpeech, folder: str | Path) -> Path:
         "phones": list(text.PHONES),
         "speakers": {name: model.voice(name).tolist() for name in model.speakers},
         "context": model.context,
+        "turn": TURN,
         "network": asdict(model.config),
         "vocoder": asdict(model.vocoder.config),
         **{name: getattr(model, name).tolist() for name in scales},
@@ -293,7 +295,7 @@ class OnnxSpeaker(Speaking):
         frames = np.maximum(np.exp(prosody[0, :, 0]) * self.duration_scale / np.float32(speed), 1)
         bounds = np.floor(np.append(np.float32(0), frames.cumsum()) + 0.5).astype(np.int64)
         prosody = prosody[..., 1:].copy()
-        prosody[..., 0] += pitch / self.pitch_scale[1]
+        prosody[..., 0] += TURN * pitch / self.pitch_scale[1]
         rows = 2 if guided else 1
         return OnnxPlan(phones, hidden[:rows], prosody, bounds, steer[:rows])
 

@@ -178,7 +178,7 @@ SPEAKERS = {
         for grid in ("voices", "unseen voices")
         for name in ("this course", "random voice (control)")
     ),
-    ("tts", "unseen voices", "this course, 20 steps on the reference"),
+    ("tts", "unseen voices", "this course, 80 steps on the reference"),
     *(("tts", "controls", name) for name in ("speed 2.0", "pitch +3", "pitch -3", "mixing")),
     *(
         ("tts", "cost", name)

@@ -1,6 +1,7 @@
 """Low-rank updates change nothing at first, learn alone, and vanish into their layers."""
 
 import copy
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,33 @@ def test_a_voice_is_learnt_from_one_reference_and_the_model_itself_stays(voice, 
     with pytest.warns(UserWarning, match="heard, not learnt"):
         again, numbers = recipe.fit(model, waveform, steps=2)
     assert again is model and np.allclose(numbers, model.embed(waveform))
+
+
+def test_named_voices_learn_vectors_of_their_own_and_strangers_are_heard_on(voice, tmp_path, monkeypatch):
+    clips = [dataclasses.replace(clip, voice=("m02", "f01")[i % 2]) for i, clip in enumerate(voice.clips[:6])]
+    named = recipe.Speech.of(clips[:4])
+    monkeypatch.setattr(recipe, "Speech", lambda split, rates: named)
+    model = speaker()
+    model.vocoder, before = None, copy.deepcopy(model.state_dict())
+    history = recipe.train_named(model, named, 4, state=tmp_path / "state.safetensors")
+    assert len(history.losses) == 4 and (tmp_path / "state.safetensors").exists()
+    moved = (model.voices - before["voices"]).abs().amax(1)
+    assert moved[0] > 1e-6 and moved[1] > 1e-6, "f01 and m02 have clips"
+    assert moved[2] < 1e-5, "c03 has none"
+    torch.testing.assert_close(model.voices.norm(dim=1), torch.ones(3))
+    encoder = [n for n in before if n.startswith("voice_encoder.") and n.endswith("weight")]
+    assert any(not torch.equal(model.state_dict()[n], before[n]) for n in encoder), "told by ear, too"
+    assert not any(name.startswith("table") for name in model.state_dict())
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 6.5, 8, 30])
+def test_one_clip_of_any_length_makes_a_batch(voice, seconds):
+    clip, share = voice.clips[0], seconds / (sum(voice.clips[0].durations) * 0.025)
+    durations = tuple(max(1, round(one * share)) for one in clip.durations)
+    sound = np.resize(clip.decode(), sum(durations) * recipe.UNIT_SAMPLES)
+    speech = recipe.Speech.of([dataclasses.replace(clip, durations=durations, decode=lambda: sound)])
+    batch = recipe.Batches(speech, speaker(), frames=800, clips=[0])(0)
+    assert len(batch.mel) == max(2, 800 // int(speech.frames[0, 0])) and torch.isfinite(batch.mel).all()
 
 
 def test_a_reading_keeps_its_beginning_and_what_is_said_may_be_told(monkeypatch):

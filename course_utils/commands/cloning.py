@@ -26,7 +26,7 @@ _STEPS = argument(
     type=int,
     default=None,
     metavar="N",
-    help="steps of learning, 0: the voice is heard only (20 to 30)",
+    help="steps of learning, 0: the voice is heard only (clone: 80, convert: 30)",
 )
 _SEED = argument("--seed", type=int, default=0, help="the same once more, said another time (0)")
 _WHO = argument("--speaker", metavar="NAME", help="who is heard in REF; the consent must be about them")

@@ -12,6 +12,10 @@ import torch.nn.functional as F
 
 from course_utils import text
 
+TURN = 1.13
+"""Semitones that the decoder is asked for, for each that is to be heard. It follows a turn of the tune by less: asked for
+3, the median F0 of 32 sentences that no model had seen rose by 2.9 and fell by 2.3; this brings both near 3."""
+
 
 @dataclass
 class Plan:
@@ -55,5 +59,5 @@ def make_plan(
     prosody = prosody[:1].expand(rows, -1, -1)  # anybody keeps this voice's timing and tune
     frames = (prosody[0, :, 0].exp() * model.duration_scale / speed).clamp(min=1)
     bounds = (F.pad(frames.cumsum(0), (1, 0)) + 0.5).floor().long().expand(rows, -1)
-    turn = F.pad(pitch / model.pitch_scale[1:], (0, 2))  # semitones, in the units of the model
+    turn = F.pad(TURN * pitch / model.pitch_scale[1:], (0, 2))  # semitones, in the units of the model
     return Plan(phones, hidden, prosody[..., 1:] + turn, bounds, steer)

@@ -58,7 +58,7 @@ export async function create(ort, loaded) {
       end += Math.max(1, (Math.exp(told[4 * p]) * facts.duration_scale) / speed);
       bounds.push(Math.floor(end + 0.5));
       prosody.set(told.subarray(4 * p + 1, 4 * p + 4), 3 * p);
-      prosody[3 * p] += pitch / facts.pitch_scale[1];
+      prosody[3 * p] += (facts.turn * pitch) / facts.pitch_scale[1];
     }
     const [dim, cond] = [read.hidden.dims[2], read.steer.dims[1]];
     return {
