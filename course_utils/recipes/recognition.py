@@ -417,10 +417,14 @@ def frame_loss(log_probs: torch.Tensor, sounds: torch.Tensor, delay: int = 4) ->
     return losses / (later != UNKNOWN).sum().clamp(min=1)
 
 
+def halves(device: torch.device) -> bool:
+    """Whether bfloat16 is fast there: on GPUs, and on processors with units for it; on others it takes ten times as long."""
+    return device.type != "cpu" or torch.cpu._is_amx_tile_supported()
+
+
 def mixed(device: torch.device) -> torch.autocast:
-    """bfloat16 where it is fast: on GPUs, and on processors with units for it."""
-    fast = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    """bfloat16 where it is fast."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=halves(device))
 
 
 # --- the optimiser -------------------------------------------------------------------------------------
@@ -468,7 +472,8 @@ class MuonAdamW(torch.optim.AdamW):
             mean.lerp_(gradient, 0.05)
             for p, one in zip(same, mean, strict=True):
                 self.state[p]["mean"].copy_(one)
-            u = gradient.lerp(mean, 0.95).bfloat16()
+            u = gradient.lerp(mean, 0.95)
+            u = u.bfloat16() if halves(u.device) else u
             u = u if rows <= columns else u.mT
             u = u / (u.norm(dim=(1, 2), keepdim=True) + 1e-7)
             for _ in range(5):  # Newton-Schulz: all singular values go to about 1

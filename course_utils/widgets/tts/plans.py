@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from course_utils import features
+from course_utils.synthesis.plan import TURN
 from course_utils.synthesis.sentences import sentences
 
 LONGEST_FRAMES = 250
@@ -91,7 +92,7 @@ def change_plan(
     for phone, shift in semitones.items():
         if not -MOST_SEMITONES <= shift <= MOST_SEMITONES:
             raise ValueError(f"semitones of phone {phone}: expected -24 to 24, got {shift!r}")
-        prosody[:, phone, 0] += shift / float(model.pitch_scale[1])  # in the units of the model
+        prosody[:, phone, 0] += TURN * shift / float(model.pitch_scale[1])  # in the units of the model
     bounds = torch.nn.functional.pad(lengths.cumsum(-1), (1, 0)) + plan.bounds[:, :1]
     return dataclasses.replace(plan, bounds=bounds, prosody=prosody)
 
