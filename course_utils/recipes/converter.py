@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from course_utils import checkpoints, data, features, fingerprint, paths, pitch, shipped, training
 from course_utils.models.converter import FLOOR, STD, Converter, ConverterConfig, ConverterNetwork
-from course_utils.recipes.recognition import MuonAdamW, mixed
+from course_utils.recipes.recognition import MuonAdamW, halves, mixed
 from course_utils.recipes.tts import clips as spoken_clips
 from course_utils.recipes.tts import faster
 from course_utils.synthesis.converter_stream import Reference
@@ -334,7 +334,8 @@ def optimiser(model: ConverterNetwork, muon: float = 0.02, adam: float = 2e-3) -
     """Muon for the matrices of the blocks, AdamW for the rest."""
     matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
     own = set(matrices)
-    return MuonAdamW(matrices, [p for p in model.parameters() if p not in own], muon, adam)
+    others = [p for p in model.parameters() if p not in own]
+    return MuonAdamW(matrices, others, muon, adam, half=halves(matrices[0].device))
 
 
 def run(

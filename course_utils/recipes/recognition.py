@@ -433,10 +433,18 @@ def mixed(device: torch.device) -> torch.autocast:
 class MuonAdamW(torch.optim.AdamW):
     """AdamW, and for groups with "muon": momentum whose update is made orthogonal (Jordan, 2024).
 
-    `matrices` are matrices of layers, `others` the rest. Equal shapes are done at once.
+    `matrices` are matrices of layers, `others` the rest. Equal shapes are done at once, in bfloat16 if `half`.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], muon: float, adam: float):
+    def __init__(
+        self,
+        matrices: list[nn.Parameter],
+        others: list[nn.Parameter],
+        muon: float,
+        adam: float,
+        half: bool = True,
+    ):
+        self.half = half
         groups = [{"params": matrices, "muon": True, "peak_lr": muon, "weight_decay": 0.1}]
         groups += [{"params": [p for p in others if p.ndim > 1], "muon": False, "peak_lr": adam}]
         groups += [
@@ -473,7 +481,7 @@ class MuonAdamW(torch.optim.AdamW):
             for p, one in zip(same, mean, strict=True):
                 self.state[p]["mean"].copy_(one)
             u = gradient.lerp(mean, 0.95)
-            u = u.bfloat16() if halves(u.device) else u
+            u = u.bfloat16() if self.half else u
             u = u if rows <= columns else u.mT
             u = u / (u.norm(dim=(1, 2), keepdim=True) + 1e-7)
             for _ in range(5):  # Newton-Schulz: all singular values go to about 1

@@ -34,7 +34,7 @@ from course_utils.models.lora import add_low_rank, merge_low_rank
 from course_utils.models.tts import Synthesiser, SynthesiserConfig
 from course_utils.models.tts_losses import losses
 from course_utils.models.tts_speech import TextToSpeech
-from course_utils.recipes.recognition import MuonAdamW, mixed
+from course_utils.recipes.recognition import MuonAdamW, halves, mixed
 from course_utils.synthesis.batch import Batch
 
 STEPS = 8000
@@ -342,7 +342,8 @@ def optimiser(model: Synthesiser, muon: float = 0.02, adam: float = 1e-3) -> Muo
     """Muon for the matrices inside of blocks, AdamW for the rest."""
     matrices = [p for name, p in model.named_parameters() if ".blocks." in name and p.ndim == 2]
     own = set(matrices)
-    return MuonAdamW(matrices, [p for p in model.parameters() if p not in own], muon, adam)
+    others = [p for p in model.parameters() if p not in own]
+    return MuonAdamW(matrices, others, muon, adam, half=halves(matrices[0].device))
 
 
 class Named(nn.Module):
