@@ -13,6 +13,7 @@ from course_utils import audio
 from course_utils.models.tts import SynthesiserConfig
 from course_utils.models.tts_speech import TextToSpeech
 from course_utils.models.vocoder import Vocoder
+from course_utils.synthesis.plan import TURN
 from course_utils.widgets.messages import replace
 from course_utils.widgets.tts import (
     Durations,
@@ -366,7 +367,7 @@ def test_a_phone_and_a_slider_do_the_same_without_dragging():
     shown.controls["semitones"].value = 6.0
     assert len(shown.waveform) == 20 * 256
     assert shown.changes == ({2: 9}, {2: 6.0})
-    assert shown.log_mel[10, 0] == pytest.approx(shown.log_mel[0, 0] + 6, abs=1e-4)
+    assert shown.log_mel[10, 0] == pytest.approx(shown.log_mel[0, 0] + 6 * TURN, abs=1e-4)
     shown.strip.selected = 0
     assert (shown.controls["frames"].value, shown.controls["semitones"].value) == (4, 0.0)
     assert shown.changes == ({2: 9}, {2: 6.0})  # to look is not to change
