@@ -106,16 +106,15 @@ def test_a_voice_is_learnt_from_one_reference_and_the_model_itself_stays(voice, 
 
 
 def test_named_voices_learn_vectors_of_their_own_and_strangers_are_heard_on(voice, tmp_path, monkeypatch):
-    clips = [dataclasses.replace(clip, voice=("m02", "f01")[i % 2]) for i, clip in enumerate(voice.clips[:6])]
-    named = recipe.Speech.of(clips[:4])
+    named = recipe.Speech.of([dataclasses.replace(clip, voice="m02") for clip in voice.clips[:4]])
     monkeypatch.setattr(recipe, "Speech", lambda split, rates: named)
     model = speaker()
     model.vocoder, before = None, copy.deepcopy(model.state_dict())
-    history = recipe.train_named(model, named, 4, state=tmp_path / "state.safetensors")
-    assert len(history.losses) == 4 and (tmp_path / "state.safetensors").exists()
+    history = recipe.train_named(model, named, 30, state=tmp_path / "state.safetensors")
+    assert len(history.losses) == 30 and (tmp_path / "state.safetensors").exists()
     moved = (model.voices - before["voices"]).abs().amax(1)
-    assert moved[0] > 1e-6 and moved[1] > 1e-6, "f01 and m02 have clips"
-    assert moved[2] < 1e-5, "c03 has none"
+    assert moved[1] > 1e-4, "m02 has clips, and is the second speaker"
+    assert moved[[0, 2]].max() < 1e-6, "f01 and c03 have none"
     torch.testing.assert_close(model.voices.norm(dim=1), torch.ones(3))
     encoder = [n for n in before if n.startswith("voice_encoder.") and n.endswith("weight")]
     assert any(not torch.equal(model.state_dict()[n], before[n]) for n in encoder), "told by ear, too"

@@ -418,7 +418,7 @@ def frame_loss(log_probs: torch.Tensor, sounds: torch.Tensor, delay: int = 4) ->
 
 
 def halves(device: torch.device) -> bool:
-    """Whether bfloat16 is fast there: on GPUs, and on processors with units for it; on others it takes ten times as long."""
+    """Whether bfloat16 is fast there: on GPUs, and on processors with units for it; others only imitate it."""
     return device.type != "cpu" or torch.cpu._is_amx_tile_supported()
 
 
