@@ -5,9 +5,11 @@ import re
 import types
 
 import pytest
+import torch
 
-from course_utils import cli, fingerprint, paths, recipes
+from course_utils import checkpoints, cli, fingerprint, paths, recipes
 from course_utils.checkpoints import CheckpointError
+from course_utils.recipes import phrases
 
 
 @pytest.fixture
@@ -122,3 +124,17 @@ def test_every_shipped_checkpoint_has_a_recipe_and_a_card_that_says_what_it_make
         else:
             assert rows["seed"] == "0" and int(rows["steps"]) == recipe.STEPS, name
         assert json.loads((paths.checkpoints_folder() / name / "config.json").read_text())
+
+
+def test_a_recogniser_of_phrases_goes_on_from_its_own_weights_or_begins_with_the_large_one():
+    for name, head in (("phrases", "head"), ("recognition", "phone_head")):
+        model, there = phrases.phrase_model(), checkpoints.read(name)[1]
+        phrases.first_blocks(model, name)
+        mine = model.state_dict()
+        assert torch.equal(mine["head.weight"], there[f"{head}.weight"].float())
+        same = there["blocks.1.feed.1.weight"].shape == mine["blocks.1.feed.1.weight"].shape
+        assert same == (name == "phrases")
+        if same:
+            assert all(
+                torch.equal(mine[key], value.float()) for key, value in there.items() if key != "grammar"
+            )

@@ -17,15 +17,10 @@ from course_utils.waveform import check
 KEY = 2026
 """The course's key. It is public, so whoever reads it can also forge or remove the mark."""
 WINDOW, HOP, RATE = 512, 128, 16_000  # of the STFT, in samples; samples per second
-CHIP, BANDS, SLOTS = (
-    4,
-    48,
-    32,
-)  # a cell lasts 4 hops (32 ms); 48 bands; the key repeats after 32 cells (1.02 s)
-LOWEST, BINS = (
-    8,
-    2,
-)  # the first band begins at bin 8 (250 Hz), each is 2 bins wide (62.5 Hz), the last ends at 3250 Hz
+# a cell lasts 4 hops (32 ms); there are 48 bands; the key repeats after 32 cells (1.02 s)
+CHIP, BANDS, SLOTS = 4, 48, 32
+# the first band begins at bin 8 (250 Hz), each is 2 bins wide (62.5 Hz), the last ends at 3250 Hz
+LOWEST, BINS = 8, 2
 STRENGTH = 3.2  # dB, up or down, where the sound is not loud
 SPEEDS = tuple(1 + 0.005 * step for step in sorted(range(-4, 5), key=abs))  # that are searched: -2 to 2 %
 PIECE = 10.0  # seconds that are searched at once; a longer sound is searched in overlapping pieces

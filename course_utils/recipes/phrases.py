@@ -21,6 +21,7 @@ from course_utils.recipes.recognition import (
     Speech,
     ctc,
     frame_loss,
+    halves,
     mixed,
     noise_mels,
     optimiser,
@@ -42,9 +43,10 @@ LESSON = {"dim": 96, "layers": 4, "heads": 0, "phones_after": 2, "dropout": 0.05
 LESSON_STEPS = (270, 1530)
 ABOUT = (
     "synthetic voices of `data/speech` and of `course build-speech`, 186 readers of LibriSpeech (CC BY 4.0; words heard by "
-    "Whisper tiny.en), digits of three speakers (FSDD, CC BY-SA 4.0)"
+    "Whisper tiny.en), digits of three speakers (FSDD, CC BY-SA 4.0), sentences and phrases that the synthesiser says "
+    "(`python -m data.build.spoken`)"
 )
-SHARES = {"phrase": 0.35, "synthetic": 0.25, "reader": 0.25, "digit": 0.15}
+SHARES = {"phrase+spoken phrase": 0.4, "synthetic+spoken sentence": 0.25, "reader": 0.2, "digit": 0.15}
 
 
 def vocabulary(sentences: list[list[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -108,7 +110,10 @@ def validation() -> Callable[[nn.Module], dict[str, float]]:
 
 
 def first_blocks(model: PhraseRecogniser, name: str | Path) -> None:
-    """Take the first blocks of another recogniser and its head for phones; of a feed-forward part the strongest units."""
+    """Take the first blocks of another recogniser and its head for phones; of a feed-forward part the strongest units.
+
+    Of a recogniser of phrases (whose units are phones) everything is taken.
+    """
     there, mine = checkpoints.read(name)[1], model.state_dict()
     for i in range(len(model.blocks)):
         into, out = there[f"blocks.{i}.feed.1.weight"], there[f"blocks.{i}.feed.3.weight"]
@@ -116,8 +121,9 @@ def first_blocks(model: PhraseRecogniser, name: str | Path) -> None:
         kept = (into.norm(dim=1) * out.norm(dim=0)).topk(size).indices.sort().values
         there[f"blocks.{i}.feed.1.weight"], there[f"blocks.{i}.feed.3.weight"] = into[kept], out[:, kept]
         there[f"blocks.{i}.feed.1.bias"] = there[f"blocks.{i}.feed.1.bias"][kept]
-    for part in ("norm", "head"):
-        there |= {f"{part}.{key}": there[f"phone_{part}.{key}"] for key in ("weight", "bias")}
+    if there["head.weight"].shape != mine["head.weight"].shape:
+        for part in ("norm", "head"):
+            there |= {f"{part}.{key}": there[f"phone_{part}.{key}"] for key in ("weight", "bias")}
     model.load_state_dict({k: there.get(k, v) if k != "grammar" else v for k, v in mine.items()})
 
 
@@ -145,11 +151,13 @@ def train(
     model = phrase_model()
     first_blocks(model, _place(begin))
     loss = taught_by(checkpoints.load(_place(teacher))) if teacher else loss_fn
-    speech = Speech("train", Path(extra) if extra else paths.cache_folder() / "speech")
+    more = Path(extra) if extra else paths.cache_folder() / "speech"
+    speech = Speech("train", more, said=paths.cache_folder() / "spoken")
     batches = Batches(speech, SHARES, noise_mels(240, seed), SECONDS, seed)
     history = training.fit(
         model, training.ahead(batches), loss, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.995,
-        optimizer=optimiser(model, 0.02, 1e-3), evaluate=validation(), every=250, state=state, save_every=250,
+        optimizer=optimiser(model, 0.02, 1e-3, halves(model.grammar.device)), evaluate=validation(), every=250,
+        state=state, save_every=250,
         seed=seed, title="phrases",
     )  # fmt: skip
     if history.interrupted:

@@ -34,6 +34,12 @@ SECONDS = 90  # of sound in a step
 RATES = (0.88, 1.0, 1.14)  # each clip is kept in three speeds, its pitch with it
 SHAPES = (280, 560, 1120)  # frames per row: 4.5, 9 and 18 s
 CHUNKS = (1, 2, 5, 10, 20)  # steps; one model serves all
+SHARES = {
+    "synthetic+phrase": 0.3,
+    "spoken sentence+spoken phrase": 0.35,
+    "reader": 0.25,
+    "digit": 0.1,
+}  # of the rows of a step
 FRAME = features.HOP_LENGTH
 PHONE_CLASS = {phone: i for i, phone in enumerate(PHONES, 1)}
 UNKNOWN = 255
@@ -43,12 +49,12 @@ UNKNOWN = 255
 
 @dataclass(frozen=True)
 class Piece:
-    """Speech with its words: `starts` and `frames` say where its log-mel lies, for each of `RATES`.
+    """Speech with its words: `starts` and `frames` say where its log-mel lies, for each of `RATES`, or once for all.
 
     `spans` holds (words, first, end, phones) of words or groups of words, in frames at rate 1.
     """
 
-    source: str  # "synthetic", "phrase", "reader" or "digit"
+    source: str  # "synthetic", "phrase", "reader", "digit"; "spoken sentence", "spoken phrase": by the synthesiser
     words: tuple[str, ...]
     phones: tuple[str, ...]
     starts: tuple[int, ...] = ()
@@ -83,7 +89,7 @@ def sources(
             kind = "phrase" if row["kind"] == "phrase" else "synthetic"
             yield timed(kind, row["words"], row["phones"], row["durations"]), lambda file=file: _load(file)
     if real:
-        yield from _readers(split)
+        yield from ((piece, decode) for _, piece, decode in readers(split))
     if real and split == "train":
         for one in data.real("fsdd", "train"):
             if int(one.id.rsplit("_", 1)[1]) >= 5:  # takes 0 to 4 are the set's own test
@@ -91,8 +97,11 @@ def sources(
                 yield Piece("digit", said, spoken(said)), lambda one=one: one.audio
 
 
-def _readers(split: str) -> Iterable[tuple[Piece, Callable[[], np.ndarray]]]:
-    """The readers of LibriSpeech, in groups of words that a recogniser heard; every 13th reader is for validation."""
+def readers(split: str) -> Iterable[tuple[str, Piece, Callable[[], np.ndarray]]]:
+    """The readers of LibriSpeech (id, piece, waveform), in groups of words that a recogniser heard.
+
+    Every 13th reader is for validation.
+    """
     heard = json.loads(shipped.content(paths.data_folder(), "build/texts/readers.json"))
     for i, one in enumerate(data.real("librispeech", "train")):
         if (i % 13 == 0) != (split == "valid"):
@@ -112,7 +121,28 @@ def _readers(split: str) -> Iterable[tuple[Piece, Callable[[], np.ndarray]]]:
             )
             words = tuple(" ".join(said for said, *_ in run).split())
             cut = slice(round(begin * 16000), round(end * 16000))
-            yield Piece("reader", words, spoken(words), spans=spans), lambda one=one, cut=cut: one.audio[cut]
+            yield (
+                one.id,
+                Piece("reader", words, spoken(words), spans=spans),
+                lambda one=one, cut=cut: one.audio[cut],
+            )
+
+
+def by_synthesiser(folder: Path) -> tuple[list[Piece], list[np.ndarray]]:
+    """What `python -m data.build.spoken` has made, at one rate alone: pieces, and log-mels (frames, 80) of each part."""
+    pieces, mels, begin = [], [], 0
+    for file in sorted(folder.glob("*[0-9].npy")):
+        mels.append(np.load(file))
+        for row in map(json.loads, file.with_suffix(".jsonl").read_text().splitlines()):
+            ends, phones = [0, *row["ends"]], row["phones"]
+            spans = tuple((w, ends[i], ends[j], plain(phones[i:j])) for w, i, j in row["words"])
+            sounds = tuple(zip((phone.rstrip("012") for phone in phones), ends[1:], strict=True))
+            words = tuple(word for word, *_ in row["words"])
+            pieces.append(
+                Piece(f"spoken {row['kind']}", words, plain(phones), (begin,), (ends[-1],), spans, sounds)
+            )
+            begin += ends[-1]
+    return pieces, mels
 
 
 def spoken(words: Iterable[str]) -> tuple[str, ...]:
@@ -140,12 +170,13 @@ class Speech:
     """Pieces of speech and their log-mels, one behind the other: `mels` (frames, 80), float16.
 
     `sounds` (frames,) holds the class of the phone in each frame. With recordings and more speech (`real`, `extra`) the
-    log-mels are kept in the cache.
+    log-mels are kept in the cache. `said`: the folder of `python -m data.build.spoken`.
     """
 
     def __init__(
-        self, split: str, extra: Path | None = None, rates: Sequence[float] = RATES, real: bool = True
-    ):
+        self, split: str, extra: Path | None = None, rates: Sequence[float] = RATES, real: bool = True,
+        said: Path | None = None,
+    ):  # fmt: skip
         found = [(p, w) for p, w in sources(split, extra, real) if p.words and not _unclear(p.words)]
         name = fingerprint.digest(*(f"{p.source} {p.words} {p.spans}" for p, _ in found), str(rates))
         store = paths.cache_folder() / "mels" / f"{name}.npy" if real else None
@@ -161,15 +192,23 @@ class Speech:
             if store:
                 _keep(store, mels, lengths)
         starts = (np.cumsum(lengths) - lengths.ravel()).reshape(lengths.shape)
-        self.mels, self.rates = torch.from_numpy(mels), tuple(rates)
         self.pieces = [
             replace(piece, starts=tuple(map(int, start)), frames=tuple(map(int, length)))
             for (piece, _), start, length in zip(found, starts, lengths, strict=True)
         ]
+        if said and split == "train":
+            more, parts = by_synthesiser(said)
+            self.pieces += [replace(piece, starts=(piece.starts[0] + len(mels),)) for piece in more]
+            mels = np.concatenate([mels, *parts])
+        self.mels, self.rates = torch.from_numpy(mels), tuple(rates)
         self.sounds = torch.full((len(self.mels),), UNKNOWN, dtype=torch.uint8)
         for piece in self.pieces:
-            for start, length, rate in zip(piece.starts, piece.frames, rates, strict=True):
+            for start, length, rate in zip(piece.starts, piece.frames, self.rates_of(piece), strict=True):
                 self.sounds[start : start + length] = torch.from_numpy(_each_frame(piece, length, rate))
+
+    def rates_of(self, piece: Piece) -> tuple[float, ...]:
+        """The rates at which a piece is kept."""
+        return self.rates if len(piece.starts) == len(self.rates) else (1.0,)
 
     def of(self, *kinds: str) -> list[Piece]:
         """The pieces of some sources."""
@@ -177,9 +216,10 @@ class Speech:
 
     def hours(self) -> dict[str, float]:
         """How much there is of each source, at rate 1."""
-        at, total = self.rates.index(1.0), {}
+        total: dict[str, float] = {}
         for piece in self.pieces:
-            total[piece.source] = total.get(piece.source, 0) + piece.frames[at] * FRAME / 57.6e6
+            frames = piece.frames[self.rates_of(piece).index(1.0)]
+            total[piece.source] = total.get(piece.source, 0) + frames * FRAME / 57.6e6
         return {kind: round(value, 2) for kind, value in total.items()}
 
 
@@ -213,6 +253,8 @@ def _unclear(words: Sequence[str]) -> bool:
 
 def part(piece: Piece, rate: int, speed: float, draw: random.Random) -> tuple[int, int, Sequence, Sequence]:
     """(first frame, end, words, phones) of a piece, or a run of its words: so they lose their usual neighbours."""
+    if len(piece.starts) == 1:  # kept at one rate
+        rate, speed = 0, 1.0
     start, end = piece.starts[rate], piece.starts[rate] + piece.frames[rate]
     n = len(piece.spans)
     if n < 2 or draw.random() > (0.75 if piece.source == "reader" else 0.25):
@@ -492,11 +534,11 @@ class MuonAdamW(torch.optim.AdamW):
             torch._foreach_sub_(same, list((group["lr"] * u).unbind(0)))
 
 
-def optimiser(model: Recogniser, muon: float = 0.02, adam: float = 1e-3) -> MuonAdamW:
-    """Muon for the matrices of the blocks, AdamW for the rest."""
+def optimiser(model: Recogniser, muon: float = 0.02, adam: float = 1e-3, half: bool = True) -> MuonAdamW:
+    """Muon for the matrices of the blocks, AdamW for the rest; `half` as there."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     own = set(matrices)
-    return MuonAdamW(matrices, [p for p in model.parameters() if p not in own], muon, adam)
+    return MuonAdamW(matrices, [p for p in model.parameters() if p not in own], muon, adam, half)
 
 
 # --- the shipped checkpoint ----------------------------------------------------------------------------
@@ -547,25 +589,29 @@ def train(
 ) -> Recogniser:
     """Train the checkpoint and save it as `name` with its card; `state` is a file to resume from.
 
-    `begin` is a checkpoint to start from (a smaller learning rate is then enough), `extra` the folder of more speech
-    that `course build-speech` has made; None: the cache, where something is there.
+    `begin` is a checkpoint to start from (at a twelfth of the rate: a third undoes what it knows, see the card), `extra` the folder of more speech
+    that `course build-speech` has made; None: the cache, where something is there. What `python -m data.build.spoken` has
+    made is looked for in the cache, too.
     """
     language_of("recognition")  # before hours are spent that could not be saved
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # another core mixes
     model = Recogniser(SHIPPED)
     if begin:
         there = checkpoints.read(Path(begin) if "/" in begin else begin)[1]
         model.load_state_dict({k: v for k, v in there.items() if not k.startswith("language.")})
     more = Path(extra) if extra else paths.cache_folder() / "speech"
-    speech, valid = Speech("train", more), Speech("valid", rates=(1.0,))
+    speech, valid = Speech("train", more, said=paths.cache_folder() / "spoken"), Speech("valid", rates=(1.0,))
     print(speech.hours(), flush=True)
-    shares = {"synthetic+phrase": 0.5, "reader": 0.38, "digit": 0.12}
-    batches = Batches(speech, shares, noise_mels(240, seed), seed=seed)
+    batches = Batches(speech, SHARES, noise_mels(240, seed), seed=seed)
+
+    def alone(step: int) -> Batch:
+        torch.set_num_threads(1)  # of this thread alone: else it and the model wait for each other
+        return batches(step)
+
     history = training.fit(
-        model, training.ahead(batches), loss_fn, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.999,
-        optimizer=optimiser(model, *((0.01, 5e-4) if begin else (0.03, 2e-3))), evaluate=validation(valid), every=500,
-        state=state, save_every=250, seed=seed, title="recognition",
+        model, training.ahead(alone), loss_fn, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.999,
+        optimizer=optimiser(model, *((0.0025, 1.25e-4) if begin else (0.03, 2e-3)), half=halves(model.head.weight.device)),
+        evaluate=validation(valid), every=500, state=state, save_every=250, seed=seed, title="recognition",
     )  # fmt: skip
     if history.interrupted:
         raise KeyboardInterrupt  # nothing is overwritten; `state` goes on
@@ -575,7 +621,8 @@ def train(
         "`course_utils.models.recognition_words.LexiconRecogniser`.",
         data=f"hours of each source: {speech.hours()}; synthetic voices of `data/speech` and of `course build-speech`, "
         "readers of LibriSpeech (CC BY 4.0; words heard by Whisper tiny.en), digits of three speakers (FSDD, CC BY-SA "
-        "4.0), noises of ESC-10 (CC BY 3.0); varied in voice, room, microphone, noise",
+        "4.0), noises of ESC-10 (CC BY 3.0), sentences and phrases that the synthesiser says (`python -m data.build.spoken`); "
+        "varied in voice, room, microphone, noise",
         seed=seed, history=history, metrics={}, limits="English, one talker; writes words of its lexicon alone",
     )  # fmt: skip
     whole, config = with_language(model)
