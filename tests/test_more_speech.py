@@ -190,7 +190,7 @@ def test_clips_and_labels_agree_and_are_16_bit_at_16_kilohertz(make, tmp_path):
 def test_the_recipe_of_the_recogniser_finds_them_in_the_cache(make, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(recognition.data, "speech", lambda split: [])
-    monkeypatch.setattr(recognition, "_readers", lambda split: [])
+    monkeypatch.setattr(recognition, "readers", lambda split: [])
     monkeypatch.setattr(recognition.data, "real", lambda *_: [])
     make(2, lines=3, out=None)
     found = list(recognition.sources("train", paths.cache_folder() / "speech"))

@@ -43,10 +43,9 @@ LESSON = {"dim": 96, "layers": 4, "heads": 0, "phones_after": 2, "dropout": 0.05
 LESSON_STEPS = (270, 1530)
 ABOUT = (
     "synthetic voices of `data/speech` and of `course build-speech`, 186 readers of LibriSpeech (CC BY 4.0; words heard by "
-    "Whisper tiny.en), digits of three speakers (FSDD, CC BY-SA 4.0), sentences and phrases that the synthesiser says "
-    "(`python -m data.build.spoken`)"
+    "Whisper tiny.en), digits of three speakers (FSDD, CC BY-SA 4.0)"
 )
-SHARES = {"phrase+spoken phrase": 0.4, "synthetic+spoken sentence": 0.25, "reader": 0.2, "digit": 0.15}
+SHARES = {"phrase": 0.35, "synthetic": 0.25, "reader": 0.25, "digit": 0.15}
 
 
 def vocabulary(sentences: list[list[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -151,8 +150,7 @@ def train(
     model = phrase_model()
     first_blocks(model, _place(begin))
     loss = taught_by(checkpoints.load(_place(teacher))) if teacher else loss_fn
-    more = Path(extra) if extra else paths.cache_folder() / "speech"
-    speech = Speech("train", more, said=paths.cache_folder() / "spoken")
+    speech = Speech("train", Path(extra) if extra else paths.cache_folder() / "speech")
     batches = Batches(speech, SHARES, noise_mels(240, seed), SECONDS, seed)
     history = training.fit(
         model, training.ahead(batches), loss, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.995,
