@@ -21,7 +21,6 @@ from course_utils.recipes.recognition import (
     Speech,
     ctc,
     frame_loss,
-    halves,
     mixed,
     noise_mels,
     optimiser,
@@ -154,8 +153,7 @@ def train(
     batches = Batches(speech, SHARES, noise_mels(240, seed), SECONDS, seed)
     history = training.fit(
         model, training.ahead(batches), loss, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.995,
-        optimizer=optimiser(model, 0.02, 1e-3, halves(model.grammar.device)), evaluate=validation(), every=250,
-        state=state, save_every=250,
+        optimizer=optimiser(model, 0.02, 1e-3), evaluate=validation(), every=250, state=state, save_every=250,
         seed=seed, title="phrases",
     )  # fmt: skip
     if history.interrupted:

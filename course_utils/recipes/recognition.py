@@ -534,11 +534,12 @@ class MuonAdamW(torch.optim.AdamW):
             torch._foreach_sub_(same, list((group["lr"] * u).unbind(0)))
 
 
-def optimiser(model: Recogniser, muon: float = 0.02, adam: float = 1e-3, half: bool = True) -> MuonAdamW:
-    """Muon for the matrices of the blocks, AdamW for the rest; `half` as there."""
+def optimiser(model: Recogniser, muon: float = 0.02, adam: float = 1e-3) -> MuonAdamW:
+    """Muon for the matrices of the blocks, AdamW for the rest."""
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     own = set(matrices)
-    return MuonAdamW(matrices, [p for p in model.parameters() if p not in own], muon, adam, half)
+    others = [p for p in model.parameters() if p not in own]
+    return MuonAdamW(matrices, others, muon, adam, half=halves(matrices[0].device))
 
 
 # --- the shipped checkpoint ----------------------------------------------------------------------------
@@ -610,7 +611,7 @@ def train(
 
     history = training.fit(
         model, training.ahead(alone), loss_fn, steps or STEPS, schedule=training.plateau, clip=5.0, ema=0.999,
-        optimizer=optimiser(model, *((0.0025, 1.25e-4) if begin else (0.03, 2e-3)), half=halves(model.head.weight.device)),
+        optimizer=optimiser(model, *((0.0025, 1.25e-4) if begin else (0.03, 2e-3))),
         evaluate=validation(valid), every=500, state=state, save_every=250, seed=seed, title="recognition",
     )  # fmt: skip
     if history.interrupted:
