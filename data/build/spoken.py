@@ -9,7 +9,8 @@ training readers too (`learn_readers`). That copy of it is kept in OUT and used 
 `texts/books.txt.bz2`, one in eight a training phrase; none is of the validation or test texts.
 
 OUT gets parts of `LINES` lines each, `course_utils.recipes.recognition` reads them. Parts that are there are kept, so a
-run that was stopped goes on, and two runs share the work: `--share 0 2` and `--share 1 2`.
+run that was stopped goes on. `--parts 4` prepares both kinds of voices; only after it may two runs share the work
+(`--share 0 2` and `--share 1 2`), or both would teach the copy at once.
 """
 
 from __future__ import annotations
@@ -134,14 +135,8 @@ def make(out: Path, parts: int, share: tuple[int, int] = (0, 1), readers_steps: 
 def _virtual(out: Path) -> tuple[TextToSpeech, np.ndarray]:
     model, file = checkpoints.load("tts"), out / "virtual.safetensors"
     if not file.exists():
-        save_file(
-            {
-                "voices": torch.from_numpy(
-                    voices_of(model, list(tts.clips("train", paths.cache_folder() / "speech")))
-                )
-            },
-            file,
-        )
+        known = voices_of(model, list(tts.clips("train", paths.cache_folder() / "speech")))
+        save_file({"voices": torch.from_numpy(known)}, file)
     return model, load_file(file)["voices"].numpy()
 
 
@@ -168,7 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--parts", type=int, default=40, help=f"how many parts of {LINES} lines (a quarter of an hour each)"
     )
     parser.add_argument(
-        "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="make the parts I, I + N, ..."
+        "--share",
+        type=int,
+        nargs=2,
+        default=(0, 1),
+        metavar=("I", "N"),
+        help="make the parts I, I + N, ..., once `--parts 4` is done",
     )
     options = parser.parse_args(arguments)
     make(options.out, options.parts, tuple(options.share))
