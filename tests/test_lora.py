@@ -58,6 +58,7 @@ def test_only_the_part_that_learns_moves_and_the_model_itself_stays(voice, part)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     moved = {name for name, value in adapted.state_dict().items() if not torch.equal(value, before[name])}
     assert adapted.state_dict().keys() == before.keys() and numbers.shape == (model.config.voice,)
+    assert adapted.GUIDANCE == recipe.LEARNT_GUIDANCE != model.GUIDANCE
     if part in ("nothing", "embedding"):
         assert not moved and learnt == (0 if part == "nothing" else model.config.voice)
     elif part == "norms":

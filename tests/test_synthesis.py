@@ -235,6 +235,12 @@ def test_guidance_moves_the_sound_away_from_anybody_s_and_without_it_half_is_com
     assert len(plan.steer) == 2 and len(model.plan(SENTENCE, voice, guided=False).steer) == 1
 
 
+def test_the_usual_strength_of_guidance_is_that_of_the_model(model):
+    usual = model.say(SENTENCE, "f01")
+    assert np.array_equal(usual, model.say(SENTENCE, "f01", guidance=model.GUIDANCE))
+    assert not np.allclose(usual, model.say(SENTENCE, "f01", guidance=0.5), atol=1e-4)
+
+
 # --- voices ----------------------------------------------------------------------------------------------
 
 

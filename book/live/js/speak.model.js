@@ -148,7 +148,7 @@ export async function create(ort, loaded) {
   return {
     speakers: () => Object.keys(facts.speakers),
     // a text -> its sentences; the sound is fetched with `next`. With `noise` of a test it is that of Python.
-    begin(text, { voice, other = voice, share = 0, seed = 0, speed = 1, pitch = 0, steps = 4, guidance = 0.5, noise = null }) {
+    begin(text, { voice, other = voice, share = 0, seed = 0, speed = 1, pitch = 0, steps = 4, guidance = 1.25, noise = null }) {
       const pieces = sentences(text), [one, two] = [voiceOf(voice), voiceOf(other)];
       if (!pieces.length) throw new Error("There is nothing to say in this text: it needs words with letters, or numbers");
       saying = say(pieces, unit(one.map((x, i) => (1 - share) * x + share * two[i])), { speed, pitch, steps, guidance }, seed, noise);
