@@ -451,7 +451,8 @@ def forgotten(after: Any) -> float:
 def _to_itself(model: Any, name: str) -> float:
     hear, known = likeness.ear("resemblyzer"), likeness.known("resemblyzer", named=True)
     target = likeness.middle(known.clips[known.names.index(name)])
-    return float(hear(model.say(speech.items("sentences")[0].text, name, seed=seed_of(name))) @ target)
+    text, strength = speech.items("sentences")[0].text, recipe.LEARNT_GUIDANCE  # the same before and after
+    return float(hear(model.say(text, name, seed=seed_of(name), guidance=strength)) @ target)
 
 
 @cache
