@@ -25,8 +25,8 @@ class Speaking:
     TEMPERATURE = 0.8
     """Deviation of the noise that the flow begins with."""
     GUIDANCE = 1.25
-    """Strength where none is asked for: chosen on validation sentences, where named voices are then told best from their
-    neighbours. A copy that has learnt one voice has another (`recipes.tts.LEARNT_GUIDANCE`)."""
+    """Strength where none is asked for: chosen on validation sentences, where named voices were told from their neighbours
+    better than at 0.5 and 1. A copy that has learnt one voice has another (`recipes.tts.LEARNT_GUIDANCE`)."""
 
     speakers: tuple[str, ...]
     context: int
